@@ -1,0 +1,1 @@
+"""Readers: every kind of source becomes one list of image records."""

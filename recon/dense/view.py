@@ -1,0 +1,156 @@
+"""An undistorted image with its pose, as ``undistort`` writes it and dense, fusion and texture read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.capture.records import Record, read_json, write_json
+from recon.stage import Inputs
+
+if TYPE_CHECKING:
+    import pycolmap
+
+VIEWS_FILE = "views.json"
+
+
+class ViewRecord(Record):
+    """One row of ``views.json``."""
+
+    name: str
+    """The image's name in the COLMAP model."""
+    file: str
+    """The undistorted image (lossless), relative to its shard's folder."""
+    mask: str | None = None
+    width: int
+    height: int
+    k: tuple[float, float, float, float]
+    """fx, fy, cx, cy in pixels; the first pixel's centre is (0.5, 0.5)."""
+    cam_from_world: tuple[tuple[float, float, float, float], ...]
+    """3x4, x right, y down, z forward."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole view: image file, size, intrinsics and pose."""
+
+    name: str
+    path: Path
+    mask_path: Path | None
+    width: int
+    height: int
+    K: NDArray[np.float64]
+    """(3, 3) px, COLMAP's pixel origin (first pixel's centre at 0.5, 0.5)."""
+    R: NDArray[np.float64]
+    """(3, 3) rotation of cam_from_world."""
+    t: NDArray[np.float64]
+    """(3,) translation of cam_from_world."""
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """(3,) camera centre in world."""
+        return np.asarray(-self.R.T @ self.t)
+
+    def scaled(self, max_size_px: int) -> tuple[int, int, NDArray[np.float64]]:
+        """Width, height and K of this view resized to a longer side of at most max_size_px."""
+        scale = min(1.0, max_size_px / max(self.width, self.height))
+        width, height = max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        K = self.K.copy()
+        K[0] *= width / self.width
+        K[1] *= height / self.height
+        return width, height, K
+
+
+def read_views(inputs: Inputs) -> list[View]:
+    """All views of the run, in image order, from the shards of ``undistort``."""
+    views = []
+    for folder in inputs["undistort"]:
+        for row in read_json(folder / VIEWS_FILE)["views"]:
+            record = ViewRecord.model_validate(row)
+            fx, fy, cx, cy = record.k
+            pose = np.array(record.cam_from_world)
+            views.append(
+                View(
+                    record.name,
+                    folder / record.file,
+                    folder / record.mask if record.mask else None,
+                    record.width,
+                    record.height,
+                    np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]),
+                    pose[:, :3],
+                    pose[:, 3],
+                )
+            )
+    return views
+
+
+def write_views(folder: Path, views: list[ViewRecord]) -> None:
+    write_json(folder / VIEWS_FILE, {"views": [view.model_dump(mode="json") for view in views]})
+
+
+def undistorted_camera(camera: pycolmap.Camera, max_size_px: int) -> pycolmap.Camera:
+    """The PINHOLE camera that ``undistort`` maps a camera to: a function of the camera and size alone."""
+    import pycolmap
+
+    options = pycolmap.UndistortCameraOptions()
+    options.max_image_size = max_size_px
+    return pycolmap.undistort_camera(options, camera)
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Depth along z of a view, at its own (smaller) size."""
+
+    depth: NDArray[np.float32]
+    """(h, w), world units, 0 where unknown."""
+    confidence: NDArray[np.float32]
+    """(h, w), 0..1, 0 where unknown."""
+    K: NDArray[np.float64]
+    """(3, 3) px at this size, first pixel's centre at (0.5, 0.5)."""
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, depth=self.depth, confidence=(self.confidence * 255).astype(np.uint8), K=self.K)
+
+    @classmethod
+    def load(cls, path: Path) -> DepthMap:
+        with np.load(path) as arrays:
+            return cls(arrays["depth"], arrays["confidence"].astype(np.float32) / 255, arrays["K"])
+
+
+@dataclass(frozen=True)
+class Points:
+    """A dense cloud (or a part of one) in world."""
+
+    xyz: NDArray[np.float32]
+    """(N, 3) world, near the origin: georef keeps large offsets out."""
+    normal: NDArray[np.float32]
+    """(N, 3) unit, towards the cameras."""
+    rgb: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+    """(N,) 0..1."""
+    views: NDArray[np.uint8]
+    """(N,) number of views that agree."""
+    sigma: NDArray[np.float32]
+    """(N,) expected standard deviation along the ray, world units."""
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Points:
+        with np.load(path) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})
+
+    @classmethod
+    def concatenate(cls, parts: list[Points]) -> Points:
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__})
+
+
+def read_points(inputs: Inputs) -> Points:
+    """The whole dense cloud, from the shards of ``fuse``."""
+    return Points.concatenate([Points.load(folder / "points.npz") for folder in inputs["fuse"]])

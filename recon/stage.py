@@ -1,0 +1,63 @@
+"""A stage: a function from folders to one folder, and the record that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recon.config import Config
+
+Shard = Mapping[str, Any]
+"""What one shard has to do, as JSON; ``{}`` where a stage is not sharded."""
+
+Inputs = Mapping[str, tuple[Path, ...]]
+"""Stage name -> the folders of its shards, in the order of its plan. ``ingest`` gets ``{"source": (folder,)}``."""
+
+
+def _silent(fraction: float, message: str = "") -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a shard may use: none of it changes the result, but for the seed."""
+
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+    tell: Callable[..., None] = _silent
+    """``tell(fraction, message="")`` reports progress, fraction in 0..1."""
+
+
+def whole(config: Config, inputs: Inputs) -> list[Shard]:
+    """The split of a stage that is not sharded."""
+    return [{}]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline.
+
+    ``run(config, inputs, shard, out, work)`` fills the empty folder ``out``; ``split(config, inputs)`` says into which
+    shards the stage falls, from its inputs alone and never from the machine. Both see only the config sections named
+    in ``reads`` (its own name if empty); the others hold their defaults, so an undeclared option can't leak in.
+    Raise ``version`` whenever the same inputs and options give another result than before.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    run: Callable[[Config, Inputs, Shard, Path, Work], None]
+    split: Callable[[Config, Inputs], list[Shard]] = whole
+    reads: tuple[str, ...] = ()
+    gpu: bool = False
+    seeded: bool = False
+    memory_mb: int = 1000
+    """What one shard needs at most, in typical use; the executor runs no more at once than fit."""
+    version: int = 1
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.reads or (self.name,)
