@@ -17,6 +17,7 @@
     │   ├── OutOfMemory
     │   └── MissingPart       a library or system package that is not installed
     ├── StageCrashed          third-party code ended the worker process
+    ├── StageFailed           a fault in recon itself
     ├── Busy                  another run holds this output folder
     └── Cancelled             stopped on request; what was done is kept
 
@@ -102,6 +103,10 @@ class MissingPart(ResourceError):
 
 class StageCrashed(ReconError):
     code, exit_code = "crashed", 6
+
+
+class StageFailed(ReconError):
+    code, exit_code = "failed", 1
 
 
 class Busy(ReconError):

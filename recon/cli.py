@@ -1,0 +1,217 @@
+"""The command line. Exit codes: see ``docs/cli.md`` and ``recon/errors.py``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from recon import __version__
+from recon.errors import Cancelled, ReconError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Photos and video in, a measured 3D model out.",
+    rich_markup_mode=None,
+)
+_err = Console(stderr=True)
+
+InputPath = Annotated[Path, typer.Argument(metavar="INPUT", help="A video, a photo, a folder of photos and/or videos, or a zip of these.")]
+OutDir = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results [out/<name of INPUT>].")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file of options, a table a stage.")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="STAGE.KEY=VALUE", help="One option; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines: one object a line.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all randomness.")]
+
+
+class PresetName(str, Enum):
+    fast = "fast"
+    default = "default"
+    high = "high"
+
+
+PresetOption = Annotated[PresetName, typer.Option("--preset", help="fast: a preview; default; high: more detail, more time.")]
+
+
+@contextmanager
+def told(as_json: bool) -> Iterator[None]:
+    """Errors become a message (or a JSON line) and the exit code of their kind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail(Cancelled("stopped", "Run the same command again: it goes on where it stopped"), as_json)
+    except ReconError as error:
+        _fail(error, as_json)
+
+
+def _fail(error: ReconError, as_json: bool) -> None:
+    if as_json:
+        say(
+            {
+                "event": "error",
+                "code": error.code,
+                "message": error.message,
+                "remedy": error.remedy,
+                "exit_code": error.exit_code,
+            }
+        )
+    else:
+        _err.print(f"Error: {error.message}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+        if error.remedy:
+            _err.print(error.remedy, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(error.exit_code)
+
+
+def say(row: dict[str, Any]) -> None:
+    """One JSON line on standard output."""
+    sys.stdout.write(json.dumps(row, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def default_out(capture: Path) -> Path:
+    return Path("out") / (capture.resolve().stem or "capture")
+
+
+@app.command()
+def process(
+    capture: InputPath,
+    out: OutDir = None,
+    preset: PresetOption = PresetName.default,
+    config: ConfigFile = None,
+    overrides: Overrides = [],  # noqa: B006  (typer reads the default, nobody changes it)
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reconstruct INPUT; run it again and it goes on where it stopped."""
+    from recon.terminal import JsonLines, Terminal, summary
+
+    with told(as_json):
+        from recon.config import load
+        from recon.process import process as run
+        from recon.progress import Listener
+
+        options = load(preset.value, config, tuple(overrides), seed)
+        display = JsonLines() if as_json else Terminal(_err)
+        with display:
+            listener: Listener = display.take
+            result = run(capture, out or default_out(capture), options, until, listener=listener)
+        if as_json:
+            say({"event": "result", "out": str(result.out), "ran": list(result.ran), "until": result.until, "report": result.report})
+        else:
+            summary(Console(), result)
+
+
+@app.command()
+def batch(
+    folder: Annotated[Path, typer.Argument(help="Every sub-folder, video and zip in it is a capture.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results, one sub-folder a capture [out/<name>].")] = None,
+    preset: PresetOption = PresetName.default,
+    config: ConfigFile = None,
+    overrides: Overrides = [],  # noqa: B006
+    seed: Seed = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Captures at once.")] = 1,
+    watch: Annotated[bool, typer.Option(help="Keep waiting for captures that arrive later, until Ctrl-C.")] = False,
+    settle_s: Annotated[float, typer.Option(min=0.1, help="With --watch, a capture counts once it stopped growing for so long.")] = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Reconstruct every capture in FOLDER; run it again and only the unfinished and failed ones run."""
+    with told(as_json):
+        from recon.batch import Batch
+        from recon.config import load
+        from recon.terminal import BatchLines, batch_table
+
+        load(preset.value, config, tuple(overrides), seed)  # a wrong option is told now, not once a capture
+        arguments = ["--preset", preset.value]
+        arguments += ["--config", str(config.resolve())] if config else []
+        arguments += [word for text in overrides for word in ("--set", text)]
+        arguments += ["--seed", str(seed)] if seed is not None else []
+        lines = BatchLines(_err, as_json)
+        work = Batch(folder, out or default_out(folder), tuple(arguments), jobs, settle_s, lines.take)
+        rows = work.watch() if watch else work.run()
+        if as_json:
+            say({"event": "batch", "captures": rows})
+        else:
+            batch_table(Console(), rows, work.out / "batch.json")
+        failed = sum(row["state"] == "failed" for row in rows)
+    if failed:
+        raise typer.Exit(10)
+
+
+@app.command()
+def inspect(capture: InputPath, as_json: AsJson = False) -> None:
+    """Say what INPUT is, what will be ignored and what it will cost, in seconds and without reconstructing."""
+    import tempfile
+
+    with told(as_json):
+        from recon.capture.source import open_source
+        from recon.inspect import inspect as look
+        from recon.terminal import inspection
+
+        with tempfile.TemporaryDirectory() as scratch:
+            found = look(open_source(capture, Path(scratch)))
+        if as_json:
+            say({"event": "inspection", **found.model_dump(mode="json")})
+        else:
+            inspection(Console(), found)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this installation can do, and what to install for the rest. Exit code 5 if a needed part is missing."""
+    from recon.doctor import examine
+    from recon.terminal import diagnosis
+
+    parts = examine()
+    if as_json:
+        say({"event": "doctor", "parts": [part.as_json() for part in parts]})
+    else:
+        diagnosis(Console(), parts)
+    if any(part.needed and not part.works for part in parts):
+        raise typer.Exit(5)
+
+
+@app.command(name="eval")
+def evaluate(
+    result: Annotated[Path, typer.Argument(help="A folder made by `recon process`, or a COLMAP model.")],
+    truth: Annotated[Path, typer.Argument(help="A simulator's truth folder, a COLMAP model, or a folder of .camera files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Score RESULT against TRUTH: camera, cloud and mesh errors."""
+    with told(as_json):
+        from recon.evaluate import evaluate as score
+        from recon.terminal import nested
+
+        scores = score(result, truth)
+        if as_json:
+            say({"event": "eval", **scores})
+        else:
+            nested(Console(), scores)
+
+
+def main() -> None:
+    """Entry point: SIGTERM stops as cleanly as Ctrl-C."""
+    logging.getLogger("recon").addHandler(logging.NullHandler())
+    if len(sys.argv) == 2 and sys.argv[1] == "--version":
+        Console().print(__version__, highlight=False)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for extra in entry_points(group="recon.commands"):  # the service's commands join here
+        extra.load()(app)
+    app()
+
+
+if __name__ == "__main__":
+    main()

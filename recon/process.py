@@ -1,0 +1,125 @@
+"""``recon process``: one capture from its files to the products in OUT."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from recon.capture.records import read_json, write_json
+from recon.config import Config
+from recon.errors import Busy, InputError
+from recon.executor import LocalExecutor, Machine
+from recon.pipeline import Run, stages_until
+from recon.progress import Listener, silent
+from recon.storage import DONE, LocalStore
+
+log = logging.getLogger(__name__)
+
+WORKSPACE = ".recon"
+FORMAT = 1
+"""Raised when the layout of the workspace changes, so that an older one is refused in words."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``process`` did."""
+
+    out: Path
+    ran: tuple[str, ...]
+    """Stages that had anything to do; empty: everything was up to date."""
+    until: str
+    report: dict[str, Any] | None
+    """``report.json``, if the run went that far."""
+
+
+def process(
+    capture: Path,
+    out: Path,
+    config: Config,
+    until: str | None = None,
+    machine: Machine | None = None,
+    listener: Listener = silent,
+) -> Result:
+    """Reconstruct ``capture`` into the folder ``out``; called again, it goes on where it stopped.
+
+    Raises InputError for a capture that can't be read, Busy if another run holds ``out``, ReconstructionError where
+    the geometry fails; whatever was finished before stays.
+    """
+    from recon.capture.source import open_source, write_source
+
+    stages = stages_until(until)
+    with workspace(out) as folder:
+        source = open_source(capture, folder)
+        write_source(source, folder / "source")
+        run = Run(folder / "source", config, LocalStore(folder))
+        with LocalExecutor(machine, listener, folder / "log.txt") as executor:
+            ran = executor.run(run, stages)
+        for name in ("products", "report"):
+            if name in {stage.name for stage in stages}:
+                publish(run.folders(run.stage(name)), out, run.keys[name], folder / f"published-{name}.json")
+        report = read_json(out / "report.json") if stages[-1].name == "report" else None
+    return Result(out, tuple(ran), stages[-1].name, report)
+
+
+@contextmanager
+def workspace(out: Path) -> Iterator[Path]:
+    """The folder of intermediate results under ``out``, held against other runs and freed of killed runs' leavings."""
+    folder = out / WORKSPACE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = folder / "format.json"
+        if stamp.is_file() and read_json(stamp).get("format") != FORMAT:
+            raise InputError(
+                f"{folder} was made by another version of recon (format {read_json(stamp).get('format')}, this one has {FORMAT})",
+                "Choose another -o, or delete that folder: nothing of yours is in it",
+            )
+        if not stamp.is_file():
+            write_json(stamp, {"format": FORMAT})
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "format.json is damaged"
+        raise InputError(f"can't write to {out}: {reason}", "Choose another folder with -o") from None
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Busy(f"another run is working in {out}", "Wait for it, or choose another folder with -o") from None
+    try:
+        LocalStore(folder).sweep()
+        yield folder
+    finally:
+        lock.release()
+
+
+def publish(folders: tuple[Path, ...], out: Path, key: str, receipt: Path) -> None:
+    """Copy what a user takes away into ``out``, each file in one step; nothing if it lies there already."""
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != DONE
+    }
+    wanted = {"key": key, "sizes": {name: path.stat().st_size for name, path in files.items()}}
+    before = read_json(receipt) if receipt.is_file() else {"sizes": {}}
+    if before == wanted and all(_size(out / name) == size for name, size in wanted["sizes"].items()):
+        return
+    for name, path in files.items():
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.part")
+        shutil.copyfile(path, beside)
+        os.replace(beside, target)
+    for name in set(before["sizes"]) - set(files):  # a product of an earlier run that this one does not make
+        (out / name).unlink(missing_ok=True)
+    write_json(receipt, wanted)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
