@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from recon import __version__
-from recon.errors import Cancelled, ReconError
+from recon.errors import Cancelled, MissingPart, ReconError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines: one obj
 Seed = Annotated[int | None, typer.Option(help="Seed of all randomness.")]
 
 
-class PresetName(str, Enum):
+class PresetName(StrEnum):
     fast = "fast"
     default = "default"
     high = "high"
@@ -199,6 +199,27 @@ def evaluate(
             say({"event": "eval", **scores})
         else:
             nested(Console(), scores)
+
+
+@app.command()
+def bench(
+    data: Annotated[Path | None, typer.Option(help="Folder of the public sets: measure anew.")] = None,
+    only: Annotated[list[str], typer.Option(help="Only these groups of figures.")] = [],  # noqa: B006
+    work: Annotated[Path | None, typer.Option(help="Keep the results here.")] = None,
+) -> None:
+    """Print the benchmark's table. Part of a source checkout. Exit code 1 if a bar is not met."""
+    with told(as_json=False):
+        root = Path(__file__).resolve().parent.parent
+        if not (root / "bench" / "table.py").is_file():
+            raise MissingPart("the benchmark is not part of an installed package", "Run it from a source checkout")
+        sys.path.insert(0, str(root))
+        from bench import table  # type: ignore[import-not-found,unused-ignore]
+
+        if data is not None:
+            table.measure(data, only, work)
+        met = table.show(Console(width=150))
+    if not met:
+        raise typer.Exit(1)
 
 
 def main() -> None:

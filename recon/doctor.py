@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
@@ -37,12 +38,12 @@ def examine() -> list[Part]:
     return [
         Part("python", sys.version_info >= (3, 11), sys.version.split()[0], "Install Python 3.11 or newer"),
         _library("pycolmap", "pycolmap", _about_pycolmap),
-        _library("open3d", "open3d", lambda module: "ray casting, Poisson meshing"),
+        _library("open3d", "open3d", lambda _: "ray casting, Poisson meshing"),
         _library("opencv", "cv2", lambda module: f"{module.getNumberOfCPUs()} CPUs", "opencv-python-headless"),
         _library("video (ffmpeg libraries)", "av", _about_ffmpeg, "av"),
         _library("HEIC photos", "pillow_heif", lambda module: f"libheif {module.libheif_version()}", "pillow-heif"),
-        _library("DNG photos", "rawpy", lambda module: "LibRaw", "rawpy", needed=False),
-        _library("LAZ point clouds", "lazrs", lambda module: "", "lazrs"),
+        _library("DNG photos", "rawpy", lambda _: "LibRaw", "rawpy", needed=False),
+        _library("LAZ point clouds", "lazrs", lambda _: "", "lazrs"),
         _library("torch (learned matching)", "torch", _about_torch, "torch", needed=False),
         _cuda(),
         _memory(),
@@ -58,10 +59,8 @@ def _library(name: str, module: str, about: Callable[[Any], str], package: str =
         detail = about(importlib.import_module(module))
     except Exception as error:  # a library may fail to load in any way, and that is what is asked here
         return Part(name, False, f"{type(error).__name__}: {error}", remedy, needed)
-    try:
+    with contextlib.suppress(PackageNotFoundError):
         detail = f"{version(package)} {detail}".strip()
-    except PackageNotFoundError:
-        pass
     return Part(name, True, detail, remedy, needed)
 
 
@@ -91,9 +90,21 @@ def _cuda() -> Part:
 
 def _memory() -> Part:
     free_gb = psutil.virtual_memory().available / 2**30
-    return Part("memory", free_gb >= LEAST_MEMORY_GB, f"{free_gb:.1f} GB free", f"{LEAST_MEMORY_GB:.0f} GB are advised: use --preset fast", needed=False)
+    return Part(
+        "memory",
+        free_gb >= LEAST_MEMORY_GB,
+        f"{free_gb:.1f} GB free",
+        f"{LEAST_MEMORY_GB:.0f} GB are advised: use --preset fast",
+        needed=False,
+    )
 
 
 def _disk(folder: Path) -> Part:
     free_gb = shutil.disk_usage(folder).free / 2**30
-    return Part("disk", free_gb >= LEAST_DISK_GB, f"{free_gb:.1f} GB free in {folder}", f"Free {LEAST_DISK_GB:.0f} GB, or use -o on another disk", needed=False)
+    return Part(
+        "disk",
+        free_gb >= LEAST_DISK_GB,
+        f"{free_gb:.1f} GB free in {folder}",
+        f"Free {LEAST_DISK_GB:.0f} GB, or use -o on another disk",
+        needed=False,
+    )

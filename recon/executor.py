@@ -31,6 +31,7 @@ from recon.stage import Stage, Work
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
+_REPORT_IT = "A library crashed on this input. Please report it with the log; another preset may pass"
 _context = multiprocessing.get_context("spawn")  # forking a process that has threads (OpenMP, BLAS) can deadlock
 
 
@@ -74,6 +75,7 @@ class LocalExecutor:
             total = len(run.shards(stage))
             self.listener(Event(stage.name, "cached", total, total, 1.0))
             return False
+        self._plan(run, stage)
         pending = run.pending(stage)
         total = len(run.shards(stage))
         state = _StageProgress(stage.name, total, total - len(pending), self.listener)
@@ -84,6 +86,16 @@ class LocalExecutor:
             self._retry_alone(run, stage, state)
         state.tell("done")
         return True
+
+    def _plan(self, run: Run, stage: Stage) -> None:
+        """Split the stage in a worker: it may read models, and what reads models may crash."""
+        try:
+            future = self._workers().submit(_split, run, stage.name)
+            while not future.done():
+                wait([future], timeout=_TICK_S)
+            future.result()
+        except BrokenProcessPool:
+            raise StageCrashed(f"stage '{stage.name}': the worker process died while planning it", _REPORT_IT) from None
 
     def _run_shards(self, run: Run, stage: Stage, pending: list[int], state: _StageProgress) -> None:
         at_once = self.machine.at_once(stage, len(pending))
@@ -172,7 +184,7 @@ def _crash(stage: Stage, index: int, run: Run, machine: Machine) -> StageCrashed
         )
     return StageCrashed(
         f"{where}: the worker process died twice, without a word",
-        "A library crashed on this input. Please report it with the log; another preset may pass",
+        _REPORT_IT,
     )
 
 
@@ -210,6 +222,11 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _split(run: Run, name: str) -> None:
+    """In a worker process: plan a stage."""
+    run.shards(run.stage(name))
 
 
 def _run_shard(run: Run, name: str, index: int, work: Work) -> int:

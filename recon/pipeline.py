@@ -100,8 +100,8 @@ class Run:
         known = self.planned(stage)
         if known is not None:
             return known
-        plan = stage.split(self.config.only(stage.sections), self.inputs(stage))
-        with self.store.scratch() as folder:
+        with self.store.scratch() as folder, _told_in_words(f"planning stage '{stage.name}'", self.store.root):
+            plan = stage.split(self.config.only(stage.sections), self.inputs(stage))
             write_json(folder / "plan.json", {"shards": [dict(shard) for shard in plan]})
             self.store.push(folder, f"{self.keys[stage.name]}/plan", {})
         return plan
@@ -127,18 +127,18 @@ class Run:
         if self.store.exists(key):
             return
         shard = self.shards(stage)[index]
-        with self.store.scratch() as out, _told_in_words(stage.name, index, self.store.root):
+        with self.store.scratch() as out, _told_in_words(f"stage '{stage.name}', shard {index}", self.store.root):
             start_s = time.time()
             _reset_peak_memory()
             stage.run(self.config.only(stage.sections), self.inputs(stage), shard, out, work)
             self.store.push(out, key, {"start_s": start_s, "end_s": time.time(), "peak_mb": _peak_memory_mb()})
 
 
-class _told_in_words:  # noqa: N801  (reads as a sentence where it is used)
+class _told_in_words:
     """Turns whatever a shard raises into a ReconError that names the stage and what to do."""
 
-    def __init__(self, stage: str, index: int, root: Path) -> None:
-        self.where = f"stage '{stage}', shard {index}"
+    def __init__(self, where: str, root: Path) -> None:
+        self.where = where
         self.root = root
 
     def __enter__(self) -> None:

@@ -106,9 +106,10 @@ def publish(folders: tuple[Path, ...], out: Path, key: str, receipt: Path) -> No
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != DONE
     }
-    wanted = {"key": key, "sizes": {name: path.stat().st_size for name, path in files.items()}}
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    wanted = {"key": key, "sizes": sizes}
     before = read_json(receipt) if receipt.is_file() else {"sizes": {}}
-    if before == wanted and all(_size(out / name) == size for name, size in wanted["sizes"].items()):
+    if before == wanted and all(_size(out / name) == size for name, size in sizes.items()):
         return
     for name, path in files.items():
         target = out / name

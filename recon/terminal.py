@@ -109,7 +109,9 @@ def summary(console: Console, result: Result) -> None:
         table.add_row(name, value)
     console.print(table)
     for warning in report.get("warnings", []):
-        console.print(f"Warning: {warning['message']}" + (f". {warning['remedy']}" if warning.get("remedy") else ""), style="yellow", markup=False)
+        console.print(
+            f"Warning: {warning['message']}" + (f". {warning['remedy']}" if warning.get("remedy") else ""), style="yellow", markup=False
+        )
     console.print(f"Report: {result.out / 'report.html'}", highlight=False, soft_wrap=True)
     console.print(f"Picture: {result.out / 'preview.png'}", highlight=False, soft_wrap=True)
 

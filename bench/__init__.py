@@ -1,0 +1,1 @@
+"""The benchmark: what it runs, on which sets, and its table."""

@@ -1,0 +1,212 @@
+"""The bars of the spine: each function measures one and returns rows of (bar, set, figure, value, wanted)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.usage import Usage, recon, run, tree_digest
+
+REPOSITORY = Path(__file__).parent.parent
+K_FOUNTAIN = "2759.48, 2764.16, 1521.19, 1007.31"  # K.txt, moved to an origin at the first pixel's corner
+PHOTO_SETS = {"banana": "banana", "lund-door": "lund-door/images", "sacre-coeur": "sacre-coeur", "temple-sparse-ring": "temple-sparse-ring"}
+
+
+@dataclass(frozen=True)
+class Row:
+    bar: str
+    set: str
+    figure: str
+    value: float
+    wanted: str
+    met: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def at_most(bar: str, name: str, figure: str, value: float, limit: float) -> Row:
+    return Row(bar, name, figure, value, f"<= {limit:g}", value <= limit)
+
+
+def at_least(bar: str, name: str, figure: str, value: float, limit: float) -> Row:
+    return Row(bar, name, figure, value, f">= {limit:g}", value >= limit)
+
+
+def _report(usage: Usage) -> dict[str, Any]:
+    if usage.code != 0:
+        raise RuntimeError(f"recon failed: {usage.last}")
+    return dict(usage.last["report"])
+
+
+def _sparse(out: Path, name: str = "sfm") -> dict[str, Any]:
+    (found,) = sorted((out / ".recon").glob(f"{name}-*/0000/{name}.json"), key=os.path.getmtime)[-1:]
+    return dict(json.loads(found.read_text()))
+
+
+def _share(sfm: dict[str, Any]) -> float:
+    return float(sfm["registered"] / sfm["images"])
+
+
+def video(data: Path, work: Path) -> list[Row]:
+    """Bar 1, and the peak memory and time of the whole run."""
+    out = work / "karma"
+    usage = recon("process", data / "telemetry/gopro/karma.mp4", "-o", out)
+    report = _report(usage)
+    return [
+        at_least("1", "karma.mp4", "keyframes in one model, share", _share(_sparse(out)), 0.95),
+        at_least("1", "karma.mp4", "keyframes", _sparse(out)["images"], 20),
+        at_least("1", "karma.mp4", "dense points", report["points"], 100_000),
+        *_cost("1", "karma.mp4", usage),
+    ]
+
+
+def fountain(data: Path, work: Path) -> list[Row]:
+    """Bar 2: camera error with the given K and without."""
+    images, rows = data / "fountain-P11/images", []
+    for name, options, limit in (
+        ("K given", ["--set", "camera.model=PINHOLE", "--set", f"camera.params=[{K_FOUNTAIN}]"], 3.0),
+        ("no K", [], 7.0),
+    ):
+        out = work / f"fountain-{name.replace(' ', '-')}"
+        recon("process", images, "-o", out, "--until", "sfm", *options)
+        sfm = sorted((out / ".recon").glob("sfm-*/0000/model"))[-1]
+        scores = recon("eval", sfm, data / "fountain-P11/gt_dense_cameras").last
+        rows.append(at_least("2", f"fountain-P11, {name}", "registered", scores["poses"]["registered"], 11))
+        rows.append(at_most("2", f"fountain-P11, {name}", "mean camera error, mm", 1000 * scores["poses"]["position_mean"], limit))
+    return rows
+
+
+def photos(data: Path, work: Path) -> list[Row]:
+    """Bars 3 and 7: drone photos whole, and the registered share of the other sets."""
+    out = work / "brighton"
+    usage = recon("process", data / "brighton-beach", "-o", out)
+    report = _report(usage)
+    rows = [
+        at_least("3", "brighton-beach", "registered", report["images"]["registered"], 18),
+        at_most("3", "brighton-beach", "RMS to GPS, m", report["scale"]["rms_m"], 0.7),
+        at_most("3", "brighton-beach", "reprojection error, px", report["reprojection_error_px"], 0.6),
+        at_most("7", "brighton-beach", "peak memory, MB", usage.peak_mb, 4096),
+        *_cost("7", "brighton-beach", usage),
+    ]
+    for name, folder in PHOTO_SETS.items():
+        recon("process", data / folder, "-o", work / name, "--until", "sfm")
+        rows.append(at_least("3", name, "registered, share", _share(_sparse(work / name)), 0.9))
+    return rows
+
+
+def sample(data: Path, work: Path) -> list[Row]:
+    """Bar 4: the project's own clip against its exact truth."""
+    out, walk = work / "walk", REPOSITORY / "sample_data/walk"
+    usage = recon("process", walk / "walk.mp4", "-o", out)
+    _report(usage)
+    scores = recon("eval", out, walk / "truth").last
+    return [
+        at_most("4", "sample clip", "camera error, share of the path", scores["poses"]["position_mean_of_path"], 0.001),
+        at_most("4", "sample clip", "cloud accuracy (90 %), share of scene", scores["cloud"]["accuracy_90_of_scene"], 0.002),
+        at_most("4", "sample clip", "cloud completeness (90 %), share of scene", scores["cloud"]["completeness_90_of_scene"], 0.002),
+        *_cost("4", "sample clip", usage),
+    ]
+
+
+def peer(data: Path, work: Path) -> list[Row]:
+    """Bar 5: seconds of the sparse part over plain pycolmap's, same images, same size, one after the other."""
+    rows = []
+    sets = [("karma.mp4", None, 0.5), *((name, data / folder, 1.0) for name, folder in PHOTO_SETS.items())]
+    sets += [("brighton-beach", data / "brighton-beach", 1.0), ("fountain-P11", data / "fountain-P11/images", 1.0)]
+    for name, images, limit in sets:
+        out = work / f"sparse-{name}"
+        shutil.rmtree(out, ignore_errors=True)
+        source = images or data / "telemetry/gopro/karma.mp4"
+        recon("process", source, "-o", out, "--until", "select")
+        ours = recon("process", source, "-o", out, "--until", "sfm")
+        if images is None:
+            (images,) = (out / ".recon").glob("select-*/0000/images")
+        pairing = "sequential" if name.endswith(".mp4") else "exhaustive"
+        theirs = run([sys.executable, "-m", "bench.plain", str(images), str(out / "plain"), "1600", pairing])
+        rows.append(at_most("5", name, "seconds over plain pycolmap's", ours.seconds / theirs.last["seconds"], limit))
+        rows.append(
+            at_least("5", name, "registered over plain's largest model", _sparse(out)["registered"] / theirs.last["models"][0], 1.0)
+        )
+    return rows
+
+
+def resume(data: Path, work: Path) -> list[Row]:
+    """Bar 6: a second run, a changed option, and ten kills."""
+    walk, out = REPOSITORY / "sample_data/walk/walk.mp4", work / "resume"
+    shutil.rmtree(out, ignore_errors=True)
+    options = ["--preset", "fast"]
+    whole = recon("process", walk, "-o", out, *options)
+    again = recon("process", walk, "-o", out, *options)
+    changed = recon("process", walk, "-o", out, *options, "--set", "mesh.faces=20000")
+    after = ["mesh", "texture", "products", "report"]
+    killed = work / "killed"
+    shutil.rmtree(killed, ignore_errors=True)
+    kills, chance = 0, random.Random(0)
+    command = [sys.executable, "-m", "recon", "process", str(walk), "-o", str(killed), *options]
+    while kills < 10:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(1.5, max(3.0, whole.seconds / 4)))
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    _report(recon("process", walk, "-o", killed, *options))
+    undisturbed = work / "undisturbed"
+    shutil.rmtree(undisturbed, ignore_errors=True)
+    _report(recon("process", walk, "-o", undisturbed, *options))
+    ours, theirs = tree_digest(killed), tree_digest(undisturbed)
+    return [
+        at_most("6", "sample clip, fast", "seconds of a second run", again.seconds, 3.0),
+        at_most("6", "sample clip, fast", "stages in a second run", len(again.last["ran"]), 0),
+        at_most(
+            "6", "sample clip, fast", "stages beside mesh and after, mesh.faces changed", len(set(changed.last["ran"]) ^ set(after)), 0
+        ),
+        at_least("6", "sample clip, fast", "kills survived", kills, 10),
+        at_most("6", "sample clip, fast", "products that differ after the kills", sum(ours[n] != theirs.get(n) for n in ours), 0),
+        at_least("6", "sample clip, fast", "products compared", len(ours), 10),
+    ]
+
+
+def memory(data: Path, work: Path) -> list[Row]:
+    """Bar 7: peak memory of depth and fuse on simulated flights of 25, 50 and 100 images."""
+    peaks: dict[str, list[float]] = {"depth": [], "fuse": []}
+    for count in (25, 50, 100):
+        flight, out = work / f"flight-{count}", work / f"flight-{count}-out"
+        if not flight.exists():
+            recon("simulate", "drone", "-o", flight, "--images", count, "--size", "640x480")
+        _report(recon("process", flight / "images", "-o", out, "--set", "products.turntable_s=0"))
+        for stage, values in peaks.items():
+            key = max((out / ".recon").glob(f"{stage}-*"), key=os.path.getmtime)
+            values.append(max(json.loads(done.read_text())["peak_mb"] for done in key.glob("0*/DONE")))
+    rows = []
+    for stage, values in peaks.items():
+        rows += [
+            at_most("7", f"flight, {n} images", f"{stage}: peak MB a worker", v, 2048) for n, v in zip((25, 50, 100), values, strict=True)
+        ]
+        rows.append(at_most("7", "flights", f"{stage}: peak of 100 images over 25", values[2] / values[0], 1.15))
+    return rows
+
+
+def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
+    return [
+        Row(bar, name, "seconds", usage.seconds, "", True),
+        Row(bar, name, "CPU seconds", usage.cpu_s, "", True),
+        Row(bar, name, "peak memory of the process tree, MB", usage.peak_mb, "", True),
+    ]
+
+
+BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
+    "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
+}  # fmt: skip

@@ -1,0 +1,72 @@
+"""Run a command and say what it took: wall and CPU seconds, and the peak memory of its whole process tree."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one command took."""
+
+    code: int
+    last: dict[str, Any]
+    """Its last line of JSON."""
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    """Largest sum of resident memory over the process tree, sampled every 0.1 s; shared pages count once a process."""
+
+
+def recon(*arguments: object) -> Usage:
+    """Run ``recon ARGUMENTS --json`` in a process of its own."""
+    return run([sys.executable, "-m", "recon", *map(str, arguments), "--json"])
+
+
+def run(command: list[str]) -> Usage:
+    started_s, peak = time.monotonic(), 0
+    cpu: dict[tuple[int, float], float] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        root = psutil.Process(process.pid)
+        while True:
+            try:
+                peak = max(peak, _sample(root, cpu))
+                output, errors = process.communicate(timeout=0.1)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    last = json.loads(lines[-1]) if lines else {"event": "none", "message": errors[-2000:]}
+    return Usage(process.returncode, last, time.monotonic() - started_s, sum(cpu.values()), peak / 2**20)
+
+
+def _sample(root: psutil.Process, cpu: dict[tuple[int, float], float]) -> int:
+    """Resident bytes of the tree now; the CPU seconds of each process so far go into ``cpu``."""
+    resident = 0
+    try:
+        for process in [root, *root.children(recursive=True)]:
+            try:
+                times = process.cpu_times()
+                cpu[process.pid, process.create_time()] = times.user + times.system
+                resident += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+    except psutil.NoSuchProcess:
+        pass
+    return resident
+
+
+def tree_digest(folder: Path) -> dict[str, str]:
+    """sha256 of every product in ``folder``; the report is left out, since it holds timings."""
+    import hashlib
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and ".recon" not in path.parts and path.name[:6] != "report")
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
