@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from recon import __version__
-from recon.errors import Cancelled, MissingPart, ReconError
+from recon.errors import Cancelled, ConfigError, MissingPart, ReconError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -181,6 +181,55 @@ def doctor(as_json: AsJson = False) -> None:
         diagnosis(Console(), parts)
     if any(part.needed and not part.works for part in parts):
         raise typer.Exit(5)
+
+
+@app.command()
+def simulate(
+    kind: Annotated[str, typer.Argument(help="drone, object, room or glasses.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the capture and its truth.")],
+    images: Annotated[int | None, typer.Option(help="Number of photos, or of frames of a video.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels.")] = None,
+    video: Annotated[bool | None, typer.Option("--video/--photos", help="H.264 video or photos (object and glasses).")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    noise: Annotated[float, typer.Option(help="Sigma of the image noise, grey levels.")] = 1.5,
+    shutter_s: Annotated[float, typer.Option(help="Exposure time: motion blur.")] = 0.0,
+    exposure_ev: Annotated[float, typer.Option(help="Sigma of brightness changes, stops.")] = 0.0,
+    distortion: Annotated[str, typer.Option(help="k, or k1,k2,p1,p2 (glasses: k1..k4).")] = "",
+    gps_noise_m: Annotated[float, typer.Option(help="Sigma of each GPS coordinate.")] = 0.5,
+    gps_bias_m: Annotated[str, typer.Option(metavar="E,N,U", help="The same for all images.")] = "0,0,0",
+    depth: Annotated[bool, typer.Option(help="Write true depth maps.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ray-cast a capture of exactly known truth."""
+    with told(as_json):
+        from recon.simulate import simulate as make
+
+        truth = make(
+            kind,
+            out,
+            images=images,
+            size=_numbers("--size", size.replace("x", ","), int) if size else None,
+            video=video,
+            seed=seed,
+            noise=noise,
+            shutter_s=shutter_s,
+            exposure_ev=exposure_ev,
+            distortion=_numbers("--distortion", distortion, float),
+            gps_noise_m=gps_noise_m,
+            gps_bias_m=_numbers("--gps-bias-m", gps_bias_m, float),
+            depth=depth,
+        )
+        if as_json:
+            say({"event": "simulation", **truth.model_dump(mode="json")})
+        else:
+            Console().print(f"{truth.images} images: {out / truth.capture}\nTruth: {out / 'truth'}", highlight=False, soft_wrap=True)
+
+
+def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(",") if part)
+    except ValueError:
+        raise ConfigError(f"{option} '{text}' is not a list of numbers") from None
 
 
 @app.command(name="eval")

@@ -26,9 +26,9 @@ class Ingest(Section):
 
 class Select(Section):
     max_images: int = Field(2000, ge=2, description="at most this many images are used")
-    keyframe_parallax: float = Field(0.05, gt=0, lt=1, description="median track motion between keyframes, of the image diagonal")
-    min_overlap: float = Field(0.6, gt=0, lt=1, description="share of tracks that must live on from one keyframe to the next")
-    min_sharpness: float = Field(0.5, ge=0, le=1, description="a frame is blurred below this share of its neighbours' sharpness")
+    keyframe_parallax: float = Field(0.028, gt=0, lt=1, description="motion of the nearer tracks between keyframes, of the diagonal")
+    min_overlap: float = Field(0.7, gt=0, lt=1, description="share of tracks that must live on from one keyframe to the next")
+    min_sharpness: float = Field(0.6, ge=0, le=1, description="a frame is blurred below this share of its neighbours' sharpness")
     near_duplicate_bits: int = Field(2, ge=0, le=64, description="photos whose 64-bit perceptual hashes differ by no more are duplicates")
 
 
@@ -96,7 +96,8 @@ class Mesh(Section):
 
 
 class Texture(Section):
-    page_px: int = Field(4096, ge=256, le=16384)
+    page_px: int = Field(4096, ge=256, le=16384, description="largest side of a page of the texture")
+    max_pages: int = Field(4, ge=1, le=64, description="images lend their colours at a smaller size if more pages were needed")
     max_size_px: int = Field(3200, ge=64, description="longer side at which an image lends its colours")
 
 

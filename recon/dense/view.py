@@ -94,11 +94,9 @@ def write_views(folder: Path, views: list[ViewRecord]) -> None:
 
 def undistorted_camera(camera: pycolmap.Camera, max_size_px: int) -> pycolmap.Camera:
     """The PINHOLE camera that ``undistort`` maps a camera to: a function of the camera and size alone."""
-    import pycolmap
+    from recon.dense.undistort import pinhole_camera
 
-    options = pycolmap.UndistortCameraOptions()
-    options.max_image_size = max_size_px
-    return pycolmap.undistort_camera(options, camera)
+    return pinhole_camera(camera, max_size_px)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""Zip archives of photos and videos, unpacked with no trust in what their headers say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from recon.capture.names import shown
+from recon.errors import DiskFull, HostileArchive, NotFound, TooLarge
+
+MANIFEST = "unpacked.json"
+MAX_ENTRIES = 200_000
+MAX_TOTAL_BYTES = 256 << 30
+MAX_RATIO = 100
+"""Photos and videos are packed already: nothing honest unpacks to a hundred times its size, except when it is small."""
+SMALL_BYTES = 64 << 20
+DISK_MARGIN_BYTES = 512 << 20
+_CHUNK = 1 << 20
+_UTF8_NAME = 0x800
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may unpack to."""
+
+    entries: int = MAX_ENTRIES
+    total_bytes: int = MAX_TOTAL_BYTES
+    ratio: int = MAX_RATIO
+    small_bytes: int = SMALL_BYTES
+
+
+def unpack(archive: Path, target: Path, wanted: Callable[[str], bool], limits: Limits | None = None) -> None:
+    """Unpack the files whose names are ``wanted`` into the new folder ``target``, all or nothing.
+
+    Files lie in it as ``000000.SUFFIX``, so that no name in the archive ever becomes a path; ``unpacked.json`` gives
+    each one's name (``files``) and lists what was left out (``ignored``). Raises HostileArchive for names that lead
+    outside, links, encryption, a bomb's ratio and damage; TooLarge beyond the limits; DiskFull.
+    """
+    limits = limits or Limits()
+    beside = target.parent / f".{target.name}.partial"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            _unpack_entries(opened, archive, beside, wanted, limits)
+        beside.rename(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
+        # RuntimeError is zipfile's for a password, NotImplementedError (its subclass) for a packing method
+        raise HostileArchive(f"{archive.name} is a broken archive: {error}", "Pack it again, or unpack it and pass the folder") from None
+    except OSError as error:
+        if error.errno == 28:
+            raise DiskFull(f"no space left while unpacking {archive.name} into {target.parent}") from None
+        if not archive.exists():
+            raise NotFound(f"{archive} can't be read: {error.strerror}") from None
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _unpack_entries(opened: zipfile.ZipFile, archive: Path, folder: Path, wanted: Callable[[str], bool], limits: Limits) -> None:
+    entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+    if len(entries) > limits.entries:
+        raise TooLarge(f"{archive.name} holds {len(entries)} files; at most {limits.entries} are read")
+    names = [_checked_name(entry, archive) for entry in entries]
+    files: list[tuple[str, str]] = []
+    ignored: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    budget = _Budget(archive, limits, shutil.disk_usage(folder).free - DISK_MARGIN_BYTES)
+    budget.check(sum(entry.file_size for entry, name in zip(entries, names, strict=True) if wanted(name)))
+    for entry, name in zip(entries, names, strict=True):
+        if name in seen:
+            ignored.append((name, "a second file of this name in the archive"))
+        elif name.lower().endswith(".zip"):
+            ignored.append((name, "an archive in an archive"))
+        elif wanted(name):
+            file = f"{len(files):06d}{PurePosixPath(name).suffix[:8].lower()}"
+            _unpack_one(opened, entry, folder / file, budget)
+            files.append((file, name))
+        else:
+            ignored.append((name, ""))
+        seen.add(name)
+    (folder / MANIFEST).write_text(json.dumps({"files": files, "ignored": ignored}), encoding="ascii")
+
+
+@dataclass
+class _Budget:
+    """Counts bytes as they are written, whatever the headers promised."""
+
+    archive: Path
+    limits: Limits
+    free_bytes: int
+    written: int = 0
+
+    def check(self, total: int) -> None:
+        packed = max(1, self.archive.stat().st_size)
+        if total > self.limits.small_bytes and total > self.limits.ratio * packed:
+            raise HostileArchive(
+                f"{self.archive.name} unpacks to more than {self.limits.ratio} times its {packed:,} bytes: a zip bomb",
+                "Unpack it yourself and pass the folder, if you trust it",
+            )
+        if total > self.limits.total_bytes:
+            raise TooLarge(f"{self.archive.name} unpacks to more than {self.limits.total_bytes / 2**30:.3g} GiB, the limit")
+        if total > self.free_bytes:
+            raise TooLarge(
+                f"{self.archive.name} needs {total / 2**30:.1f} GiB unpacked, {max(0, self.free_bytes) / 2**30:.1f} GiB are free",
+                "Free some disk, or put the output on another one",
+            )
+
+    def add(self, count: int) -> None:
+        self.written += count
+        self.check(self.written)
+
+
+def _unpack_one(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, budget: _Budget) -> None:
+    with opened.open(entry) as source, path.open("xb") as sink:
+        while chunk := source.read(_CHUNK):
+            budget.add(len(chunk))
+            sink.write(chunk)
+
+
+def _checked_name(entry: zipfile.ZipInfo, archive: Path) -> str:
+    name = _name(entry)
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise HostileArchive(f"{archive.name} holds a link, {shown(name)!r}", "Pack the files themselves")
+    if entry.flag_bits & _ENCRYPTED:
+        raise HostileArchive(f"{archive.name} is encrypted", "Unpack it with its password and pass the folder")
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name) or ".." in name.split("/"):
+        raise HostileArchive(f"{archive.name} holds {shown(name)!r}, a path that leads outside the archive")
+    return str(PurePosixPath(name))
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """The entry's name as its packer meant it: most write UTF-8 without saying so, some write backslashes."""
+    name = entry.filename
+    if not entry.flag_bits & _UTF8_NAME:
+        name = name.encode("cp437").decode("utf-8", "surrogateescape")
+    return name.replace("\\", "/")

@@ -1,0 +1,182 @@
+"""One photo file: what its header says, and its pixels as 8-bit RGB, upright."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from recon.capture import dji, raw
+from recon.capture.exif import Exif, FocalSource, read_exif
+from recon.capture.names import shown
+from recon.capture.records import Gps
+from recon.capture.source import RAW_SUFFIXES
+from recon.errors import InputError, ReconError, TooLarge
+
+pillow_heif.register_heif_opener()
+# Pillow's own limit warns from 89 Mpx on, less than one medium-format photo; ours is checked before pixels are decoded
+Image.MAX_IMAGE_PIXELS = None
+
+_ORIENTATION = 0x0112
+_LOSSLESS = frozenset({"PNG", "TIFF", "BMP", "DIB"})
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",)}
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    ZeroDivisionError,
+    struct.error,
+    RuntimeError,
+)
+"""What Pillow raises on broken files; a MemoryError is not one of them."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a photo says of itself before its pixels are decoded. Width and height are those of the upright image."""
+
+    format: str
+    width: int
+    height: int
+    verbatim: bool
+    """Every reader gets the right 8-bit pixels from the original bytes."""
+    camera: str
+    focal_px: float | None
+    focal_source: FocalSource
+    captured_at: str | None
+    gps: Gps | None
+    gimbal_deg: tuple[float, float, float] | None
+
+    def stored_suffix(self, name: str) -> str:
+        """What to append to a photo's name so that it ends as the format it is stored in: nothing, or a suffix."""
+        stored = self.format if self.verbatim else "PNG" if self.format in _LOSSLESS else "JPEG"
+        return "" if PurePosixPath(name).suffix.lower() in _SUFFIXES[stored] else _SUFFIXES[stored][0]
+
+
+def read_header(path: Path, max_pixels: int) -> Header:
+    """The header of a photo, in about a millisecond. Raises InputError with the reason in words; TooLarge beyond max_pixels."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return _raw_header(path, max_pixels)
+    with _opened(path, max_pixels) as image:
+        width, height = image.size
+        exif = image.getexif()
+        known, xmp = read_exif(exif, width, height), dji.fields(_xmp(image))
+        if exif.get(_ORIENTATION) in (5, 6, 7, 8):
+            width, height = height, width
+        form = "JPEG" if image.format == "MPO" else str(image.format)
+        return _header(form, width, height, _is_verbatim(image, path), known, xmp)
+
+
+def _raw_header(path: Path, max_pixels: int) -> Header:
+    width, height = raw.size(path)
+    if width * height > max_pixels:
+        raise _too_large(width, height, max_pixels)
+    try:
+        with _opened(path, max_pixels) as image:  # most raw formats are TIFF inside, whose first image is a thumbnail
+            return _header("RAW", width, height, False, read_exif(image.getexif(), width, height), dji.fields(_xmp(image)))
+    except InputError:
+        return _header("RAW", width, height, False, Exif(), {})
+
+
+def _header(form: str, width: int, height: int, verbatim: bool, known: Exif, xmp: Mapping[str, float]) -> Header:
+    calibrated_px = dji.focal_px(xmp, max(width, height))
+    return Header(
+        format=form,
+        width=width,
+        height=height,
+        verbatim=verbatim,
+        camera=f"{known.camera or 'unknown camera'} {width}x{height}",
+        focal_px=calibrated_px or known.focal_px,
+        focal_source="exif" if calibrated_px else known.focal_source,
+        captured_at=known.captured_at,
+        gps=dji.refine_gps(known.gps, xmp),
+        gimbal_deg=dji.gimbal_deg(xmp),
+    )
+
+
+def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """(H, W, 3) uint8 RGB, upright, and where the photo has transparent pixels an (H, W) mask, 0 there and 255 elsewhere.
+
+    16 bits are cut to 8. Raises InputError for damage (a truncated file, too) and pixels of no such meaning.
+    """
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return raw.develop(path), None
+    with _opened(path, max_pixels) as image:
+        if image.mode == "F":
+            raise InputError("32-bit float pixels have no defined brightness; convert to 8 or 16 bits")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            grey = np.clip(np.asarray(upright).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2), None
+        if not upright.has_transparency_data:
+            return np.asarray(upright.convert("RGB")), None
+        rgba = np.asarray(upright.convert("RGBA"))
+        mask = np.where(rgba[..., 3] < 128, 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(rgba[..., :3]), None if mask.all() else mask
+
+
+def read_preview(path: Path, size_px: int, max_pixels: int) -> NDArray[np.uint8]:
+    """(h, w) grey, not rotated, of about size_px or more on the longer side: a JPEG is decoded at 1/2, 1/4 or 1/8."""
+    with _opened(path, max_pixels) as image:
+        image.draft("L", (size_px, size_px))
+        return np.asarray(image.convert("L"))
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise _too_large(image.width, image.height, max_pixels)
+            yield image
+    except ReconError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"not an image{_what_is_it(path)}") from None
+    except FileNotFoundError:
+        raise InputError("the file is gone") from None
+    except _DAMAGE as error:
+        raise InputError(f"damaged: {re.sub(r' at 0x[0-9a-f]+', '', shown(str(error)))}") from None
+
+
+def _too_large(width: int, height: int, max_pixels: int) -> TooLarge:
+    return TooLarge(f"{width} x {height} pixels are more than the limit of {max_pixels:,} (ingest.max_pixels)")
+
+
+def _what_is_it(path: Path) -> str:
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    if not start.strip(b"\0"):
+        return ", but zeros: the copy broke off"
+    if b"\0" not in start and all(byte >= 9 for byte in start):
+        return ", but text"
+    return " of a known format"
+
+
+def _is_verbatim(image: Image.Image, path: Path) -> bool:
+    if image.format in ("JPEG", "MPO"):
+        return image.mode in ("RGB", "L")
+    if image.format != "PNG" or image.mode not in ("RGB", "L", "P") or image.has_transparency_data:
+        return False
+    with path.open("rb") as stream:
+        header = stream.read(25)
+    return header[24] <= 8  # Pillow shows 16-bit RGB as 8
+
+
+def _xmp(image: Image.Image) -> bytes:
+    packet: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return packet.encode("utf-8", "replace") if isinstance(packet, str) else bytes(packet)

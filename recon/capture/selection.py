@@ -1,0 +1,194 @@
+"""What ``select`` does for the photos and for one video."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.capture import pixels, quality
+from recon.capture.duplicates import near_duplicates
+from recon.capture.keyframes import Candidate, Chooser, Seen
+from recon.capture.records import ImageRecord
+from recon.capture.video import Frames
+from recon.config import Select
+from recon.errors import EmptyCapture
+
+_log = logging.getLogger(__name__)
+_ANALYSED_HZ = 31.0
+"""A faster video is thinned to about this before anything is measured."""
+
+
+@dataclass
+class Selection:
+    """The images that are used, and a row a decision."""
+
+    records: list[ImageRecord] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def select_photos(records: list[ImageRecord], thumbs: NDArray[np.uint8], config: Select, limit: int) -> Selection:
+    """Photos without the empty ones and the near duplicates, at most ``limit``, spread evenly.
+
+    Raises EmptyCapture where nothing is left, or all are blurred.
+    """
+    dropped = {i: f"the photo is {empty}" for i, thumb in enumerate(thumbs) if (empty := quality.emptiness(thumb))}
+    seen = [i for i in range(len(records)) if i not in dropped]
+    if not seen:
+        raise EmptyCapture(f"all {len(records)} photos are black or of one colour")
+    sharpest = max(records[i].sharpness for i in seen)
+    if sharpest < quality.BLURRED:
+        raise EmptyCapture(
+            f"all {len(seen)} photos are blurred, or show nothing but smooth surfaces: sharpness is at most {sharpest:.2f}, "
+            f"that of usable photos {quality.BLURRED} and more",
+            "Focus, hold still, and take them in more light",
+        )
+    twins = near_duplicates([records[i] for i in seen], thumbs[seen], config.near_duplicate_bits)
+    dropped |= {seen[i]: f"shows the same as {records[seen[j]].source}" for i, j in twins.items()}
+    left = [i for i in range(len(records)) if i not in dropped]
+    chosen = set(left) if len(left) <= limit else {left[k] for k in spread(len(left), limit)}
+    dropped |= {i: f"{limit} of {len(left)} photos are used (select.max_images)" for i in left if i not in chosen}
+    kept = _own_cameras([records[i] for i in sorted(chosen)])
+    return Selection(kept, [_photo_row(record, dropped.get(i, "")) for i, record in enumerate(records)])
+
+
+def select_video(
+    video: dict[str, Any], path: Path, locator: str, out: Path, config: Select, limit: int, threads: int, tell: Callable[..., None]
+) -> Selection:
+    """Keyframes of a video, written under ``out/images``. Raises EmptyCapture where no frame is of use."""
+    selection = Selection()
+    writer = _Writer(video, locator, out, limit)
+    chooser = Chooser(config, writer.write)
+    frames = Frames(path, threads)
+    stride = max(1, round(float(video["rate_hz"] or 0) / _ANALYSED_HZ))
+    expected = video["frames"] or 0
+    for frame in frames:
+        if frame.index % stride == 0:
+            chooser.add(frame)
+        if expected and frame.index % 30 == 0:
+            tell(min(0.99, frame.index / expected), f"{video['source']}: {len(writer.records)} keyframes")
+    chooser.finish()
+    _refuse_empty(video["source"], chooser.seen)
+    selection.records, thinned = writer.thinned(limit)
+    for row in chooser.rows:
+        if row["kept"] and row["frame"] in thinned:
+            row |= {"kept": False, "reason": f"too many keyframes: {limit} are used (select.max_images)"}
+    selection.rows = [{"source": video["source"], **row} for row in chooser.rows]
+    selection.warnings = _warnings(video, frames, chooser.seen, len(selection.records), len(thinned))
+    return selection
+
+
+class _Writer:
+    """Writes keyframes as they are chosen, never holding more than twice the limit on disk."""
+
+    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int) -> None:
+        self.records: list[ImageRecord] = []
+        self._video = video
+        self._locator = locator
+        self._out = out
+        self._limit = limit
+        self._gone: set[int] = set()
+
+    def write(self, keyframe: Candidate) -> None:
+        frame, video = keyframe.frame, self._video
+        name = f"{video['name']}/{frame.index:06d}.jpg"
+        path = self._out / "images" / name
+        rgb = frame.rgb()
+        pixels.write_jpeg(path, rgb)
+        self.records.append(
+            ImageRecord(
+                name=name,
+                file=f"{self._locator}/images/{name}",
+                source=video["source"],
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                width=rgb.shape[1],
+                height=rgb.shape[0],
+                camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+                sequence=video["name"],
+                frame=frame.index,
+                timestamp_s=round(frame.timestamp_s, 6),
+                sharpness=keyframe.sharpness,
+                brightness=keyframe.brightness,
+            )
+        )
+        if len(self.records) >= 2 * self._limit:
+            self.thinned(self._limit)
+
+    def thinned(self, limit: int) -> tuple[list[ImageRecord], set[int]]:
+        """At most limit records, evenly spread, the other files removed; and the frames removed so far."""
+        if len(self.records) > limit:
+            chosen = set(spread(len(self.records), limit))
+            for i, record in enumerate(self.records):
+                if i not in chosen:
+                    (self._out / "images" / record.name).unlink()
+                    self._gone.add(record.frame or 0)
+            self.records = [self.records[i] for i in sorted(chosen)]
+        return self.records, self._gone
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """``limit`` indices of ``count``, evenly spread, the first and last among them."""
+    return sorted({int(k) for k in np.linspace(0, count - 1, limit).round()})
+
+
+def _refuse_empty(source: str, seen: Seen) -> None:
+    if seen.frames == 0:
+        raise EmptyCapture(f"{source}: no frame can be decoded")
+    if seen.black + seen.even == seen.frames:
+        raise EmptyCapture(f"{source}: all {seen.frames} frames are black or of one colour ({seen.black} black)")
+    if seen.sharpest < quality.BLURRED:
+        raise EmptyCapture(
+            f"{source}: all {seen.frames} frames are blurred, or show nothing but smooth surfaces: sharpness is at most "
+            f"{seen.sharpest:.2f}, that of usable frames {quality.BLURRED} and more",
+            "Move slowly, in more light, and let the camera focus",
+        )
+
+
+def _warnings(video: dict[str, Any], frames: Frames, seen: Seen, kept: int, thinned: int) -> list[str]:
+    source, warnings = video["source"], []
+    lost = (video["frames"] or 0) - frames.decoded
+    if frames.bad_packets or lost > max(2, 0.01 * frames.decoded):
+        warnings.append(f"{source}: damaged; {frames.decoded} frames were decoded, {max(lost, frames.bad_packets)} are lost")
+    if kept < 2:
+        warnings.append(f"{source}: {kept} keyframe: nothing moves in {seen.frames} frames")
+    if seen.breaks:
+        warnings.append(f"{source}: the view changes at once in {seen.breaks} places (a cut, a turn too fast, a covered lens)")
+    if thinned:
+        warnings.append(
+            f"{source}: {kept} of {kept + thinned} keyframes are used (select.max_images); neighbours share less than asked for"
+        )
+    for warning in warnings:
+        _log.warning("%s", warning)
+    return warnings
+
+
+def _own_cameras(records: list[ImageRecord]) -> list[ImageRecord]:
+    """Photos that don't name their camera share one by size, unless the sizes are so many that they come from everywhere."""
+    unnamed = [record for record in records if record.camera.startswith("unknown camera")]
+    sizes = Counter(record.camera for record in unnamed)
+    if len(sizes) <= max(2, len(unnamed) // 4):
+        return records
+    return [
+        record.model_copy(update={"camera": f"{record.camera} {record.name}"}) if record.camera in sizes else record for record in records
+    ]
+
+
+def _photo_row(record: ImageRecord, reason: str) -> dict[str, Any]:
+    return {
+        "source": record.source,
+        "frame": None,
+        "timestamp_s": None,
+        "kept": not reason,
+        "reason": reason or "a photo",
+        "sharpness": record.sharpness,
+        "parallax": None,
+        "overlap": None,
+    }

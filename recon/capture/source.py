@@ -1,0 +1,284 @@
+"""What the user gave: a video, a photo, a folder of them or a zip, listed, named and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from recon.capture.archive import MANIFEST, unpack
+from recon.capture.names import natural_key, safe_names, shown
+from recon.errors import EmptyCapture, InputError, NotFound
+
+SOURCE_FILE = "source.json"
+PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
+RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
+VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
+LIVE_PHOTO_BYTES = 20 << 20
+RUN_FOLDER = ".recon"
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
+
+Kind = Literal["photo", "video", "ignored"]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the capture."""
+
+    path: str
+    """Absolute; a name that is not UTF-8 keeps its bytes by ``surrogateescape``."""
+    relative: str
+    """Relative to the capture, '/' between folders, printable."""
+    name: str
+    """Unique in the capture and safe as a path: what images are called from here on."""
+    kind: Kind
+    size: int
+    sha256: str = ""
+    """Of the content; empty where ignored, and in a source that was not hashed."""
+    reason: str = ""
+    """Why it is ignored."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """All files of a capture, in natural order of their names."""
+
+    path: Path
+    files: tuple[SourceFile, ...]
+
+    @property
+    def photos(self) -> list[SourceFile]:
+        return [file for file in self.files if file.kind == "photo"]
+
+    @property
+    def videos(self) -> list[SourceFile]:
+        return [file for file in self.files if file.kind == "video"]
+
+    @property
+    def ignored(self) -> list[SourceFile]:
+        return [file for file in self.files if file.kind == "ignored"]
+
+    @property
+    def key(self) -> str:
+        """Hash of what will be read, names and content: the recipe of ``ingest``. Where it lies does not matter."""
+        rows = [(file.relative, file.name, file.sha256) for file in self.files if file.kind != "ignored"]
+        if not all(sha256 for *_, sha256 in rows):
+            raise ValueError("a source that was not hashed has no key")
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
+    """List the capture at ``path``: a video, a photo, a folder of photos and videos (with sub-folders), or a zip of these.
+
+    A zip is unpacked into ``workspace``, once for each content; hashes of files that did not change are remembered there.
+    With ``hashed=False`` content is not read (a zip's is). Raises NotFound for a path that does not exist or can't be
+    read, InputError for a file of another kind, EmptyCapture, and what ``archive.unpack`` raises.
+    """
+    path, workspace = Path(os.path.abspath(path)), Path(os.path.abspath(workspace))
+    try:
+        mode = path.stat().st_mode
+        workspace.mkdir(parents=True, exist_ok=True)
+        if stat.S_ISDIR(mode):
+            files = list(_walk(path))
+        elif not stat.S_ISREG(mode):
+            raise InputError(f"{shown(str(path))} is neither a file nor a folder")
+        else:
+            files = _from_file(path, workspace)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{shown(str(path))} does not exist") from None
+    except PermissionError as error:
+        raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
+    files = _without_twins(sorted(files, key=lambda file: natural_key(file.relative)))
+    if all(file.kind == "ignored" for file in files):
+        raise EmptyCapture(f"no photo or video in {shown(str(path))}: {_found(files)}", "Photos are .jpg, .png, .tif, .heic, .webp or .dng")
+    if hashed:
+        files = _hashed(files, workspace)
+    files = [replace(file, relative=shown(file.relative), name=name) for file, name in zip(files, _names(files), strict=True)]
+    return Source(path, tuple(files))
+
+
+def write_source(source: Source, folder: Path) -> None:
+    """``source.json`` in folder, which exists."""
+    rows = {"path": str(source.path), "files": [asdict(file) for file in source.files]}
+    # ASCII escapes: paths may hold bytes that are not UTF-8
+    (folder / SOURCE_FILE).write_text(json.dumps(rows, indent=1, sort_keys=True), encoding="ascii")
+
+
+def read_source(folder: Path) -> Source:
+    rows = json.loads((folder / SOURCE_FILE).read_text(encoding="ascii"))
+    return Source(Path(rows["path"]), tuple(SourceFile(**row) for row in rows["files"]))
+
+
+def kind_of(name: str) -> Kind:
+    """What a file is by its suffix; content is looked at when it is read."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in PHOTO_SUFFIXES or suffix in RAW_SUFFIXES:
+        return "photo"
+    return "video" if suffix in VIDEO_SUFFIXES else "ignored"
+
+
+def _listed(path: Path, relative: str, size: int) -> SourceFile:
+    kind = kind_of(relative)
+    reason = ""
+    if kind == "ignored":
+        suffix = PurePosixPath(relative).suffix.lower()
+        reason = "an archive in the capture: pass it alone" if suffix == ".zip" else f"neither photo nor video ({suffix or 'no suffix'})"
+    elif size == 0:
+        kind, reason = "ignored", "an empty file"
+    return SourceFile(str(path), relative, "", kind, size, reason=reason)
+
+
+def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
+    with path.open("rb"):
+        pass  # PermissionError now rather than as a broken photo later
+    if kind_of(path.name) != "ignored":
+        return [_listed(path, path.name, path.stat().st_size)]
+    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+        return _from_zip(path, workspace)
+    raise InputError(f"{shown(str(path))} is no photo, video or zip", "Pass a video, a photo, a folder of them, or a .zip")
+
+
+def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
+    target = workspace / "unpacked" / _HashCache(workspace).sha256(path)[:16]
+    if not target.exists():
+        unpack(path, target, lambda name: kind_of(name) != "ignored" and not _hidden(name))
+    manifest = json.loads((target / MANIFEST).read_text(encoding="ascii"))
+    files = [_listed(target / file, name, (target / file).stat().st_size) for file, name in manifest["files"]]
+    for name, reason in manifest["ignored"]:
+        if not _hidden(name):
+            listed = _listed(target / MANIFEST, name, 0)
+            files.append(replace(listed, kind="ignored", reason=reason or listed.reason))
+    return files
+
+
+def _hidden(relative: str) -> bool:
+    return any(part.startswith(".") or part in _SYSTEM_FOLDERS for part in relative.split("/"))
+
+
+def _walk(root: Path) -> Iterator[SourceFile]:
+    """Every file below root but hidden ones, those behind links that lead outside, and those of finished runs."""
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise
+            yield _ignored(root, folder, f"a folder that can't be read: {error.strerror}")
+            continue
+        if folder != root and any(entry.name == RUN_FOLDER for entry in entries):
+            yield _ignored(root, folder, "a folder of results")
+            continue
+        for entry in entries:
+            if _hidden(entry.name):
+                continue
+            path = Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            else:
+                yield _entry(root, path, entry)
+
+
+def _entry(root: Path, path: Path, entry: os.DirEntry[str]) -> SourceFile:
+    try:
+        found = entry.stat()
+        if entry.is_symlink() and (stat.S_ISDIR(found.st_mode) or not path.resolve().is_relative_to(root.resolve())):
+            return _ignored(root, path, "a link that leads elsewhere")
+        if not stat.S_ISREG(found.st_mode):
+            return _ignored(root, path, "not a regular file")
+        return _listed(path, path.relative_to(root).as_posix(), found.st_size)
+    except OSError as error:
+        return _ignored(root, path, f"can't be read: {error.strerror}")
+
+
+def _ignored(root: Path, path: Path, reason: str) -> SourceFile:
+    return SourceFile(str(path), path.relative_to(root).as_posix(), "", "ignored", 0, reason=reason)
+
+
+def _without_twins(files: list[SourceFile]) -> list[SourceFile]:
+    """Files that show a second time what another photo shows, by their name: raw beside JPEG, a Live Photo's clip."""
+    stems = {
+        _stem(file): file for file in files if file.kind == "photo" and PurePosixPath(file.relative).suffix.lower() not in RAW_SUFFIXES
+    }
+    kept = []
+    for file in files:
+        suffix = PurePosixPath(file.relative).suffix.lower()
+        twin = stems.get(_stem(file))
+        if twin is not None and file.kind == "photo" and suffix in RAW_SUFFIXES:
+            file = replace(file, kind="ignored", reason=f"the raw file of {shown(twin.relative)}")
+        elif twin is not None and suffix == ".mov" and file.size < LIVE_PHOTO_BYTES:
+            file = replace(file, kind="ignored", reason=f"the Live Photo clip of {shown(twin.relative)}")
+        kept.append(file)
+    return kept
+
+
+def _stem(file: SourceFile) -> str:
+    return str(PurePosixPath(file.relative).with_suffix("")).casefold()
+
+
+def _names(files: list[SourceFile]) -> list[str]:
+    return safe_names([file.relative for file in files])
+
+
+def _found(files: list[SourceFile]) -> str:
+    if not files:
+        return "it is empty"
+    count = Counter(file.reason for file in files)
+    return f"{len(files)} files (" + ", ".join(f"{n} {reason}" for reason, n in count.most_common(3)) + ")"
+
+
+def _hashed(files: list[SourceFile], workspace: Path) -> list[SourceFile]:
+    cache = _HashCache(workspace)
+
+    def hashed(file: SourceFile) -> SourceFile:
+        if file.kind == "ignored":
+            return file
+        try:
+            return replace(file, sha256=cache.sha256(Path(file.path)))
+        except OSError as error:
+            return replace(file, kind="ignored", reason=f"can't be read: {error.strerror}")
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        result = list(pool.map(hashed, files))
+    cache.save()
+    return result
+
+
+class _HashCache:
+    """sha256 of files by path, size and time of change, in ``workspace/hashes.json``."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._path = workspace / "hashes.json"
+        self._changed = False
+        self._rows: dict[str, Any] = {}
+        try:
+            self._rows = dict(json.loads(self._path.read_text(encoding="ascii")))
+        except (OSError, ValueError, TypeError):
+            self._rows = {}  # a cache: without it we only read the files again
+
+    def sha256(self, path: Path) -> str:
+        """Hexadecimal digest of the content; OSError where it can't be read."""
+        found = path.stat()
+        row = self._rows.get(str(path))
+        if isinstance(row, list) and row[:2] == [found.st_size, found.st_mtime_ns]:
+            return str(row[2])
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self._rows[str(path)] = [found.st_size, found.st_mtime_ns, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        if self._changed:
+            beside = self._path.with_suffix(".partial")
+            beside.write_text(json.dumps(self._rows), encoding="ascii")
+            beside.replace(self._path)

@@ -1,0 +1,177 @@
+"""Frames of a video in presentation order, upright, through FFmpeg's libraries (PyAV)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.capture.names import shown
+from recon.capture.pixels import shrink
+from recon.errors import InputError, NotFound
+
+_log = logging.getLogger(__name__)
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_MAX_BAD_PACKETS = 10_000
+_FULL_RANGE = 2
+_FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
+"""Luma of 16..235 to 0..255."""
+_REMEDY = "If the recording broke off, a repair tool may restore its index"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself. Width and height are those of the upright frame."""
+
+    width: int
+    height: int
+    codec: str
+    rotation_deg: int
+    """Counter-clockwise turn that makes the stored frame upright: 0, 90, 180 or 270."""
+    rate_hz: float | None
+    duration_s: float | None
+    frames: int | None
+    """As the container says, or as duration and rate say; None where neither is known."""
+    captured_at: str | None
+    camera: str
+    """Make and model where the container names them."""
+
+
+class Frame:
+    """A decoded frame; its pixels are converted when asked for, so holding one costs its decoded size only."""
+
+    def __init__(self, index: int, timestamp_s: float, decoded: Any, rotation_deg: int) -> None:
+        self.index = index
+        self.timestamp_s = timestamp_s
+        self._decoded = decoded
+        self.rotation_deg = rotation_deg
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, upright, square pixels as stored."""
+        return self._upright(self._decoded.to_ndarray(format="rgb24"))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, upright."""
+        height, width = self._decoded.height, self._decoded.width
+        return (width, height) if self.rotation_deg in (90, 270) else (height, width)
+
+    def grey(self, max_size_px: int) -> NDArray[np.uint8]:
+        """(h, w) uint8 luma, upright, the longer side at most max_size_px, area-averaged."""
+        form = self._decoded.format
+        if not (form.is_planar and form.components[0].is_luma and form.components[0].bits == 8):
+            return self._upright(shrink(self._decoded.to_ndarray(format="gray"), max_size_px))
+        plane = self._decoded.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        small = shrink(rows[: self._decoded.height, : self._decoded.width], max_size_px)
+        return self._upright(
+            small if self._decoded.color_range == _FULL_RANGE else np.asarray(cv2.LUT(small, _FROM_LIMITED), dtype=np.uint8)
+        )
+
+    def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        turn = _TURNS.get(self.rotation_deg)
+        return np.ascontiguousarray(image) if turn is None else np.asarray(cv2.rotate(image, turn), dtype=np.uint8)
+
+
+class Frames:
+    """All frames of a video that decode, in presentation order; damage is passed over and counted.
+
+    ``index`` counts decoded frames from 0; ``timestamp_s`` is the presentation time from the start of the stream, by the
+    container's clock, so a variable frame rate is right. Raises NotFound and InputError as ``probe`` does.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._path = path
+        self._threads = threads
+        self.decoded = 0
+        self.bad_packets = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        with _opened(self._path) as container:
+            stream = _video_stream(container, self._path)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = self._threads
+            start = float((stream.start_time or 0) * stream.time_base)
+            rate = float(stream.average_rate or stream.guessed_rate or 30)
+            for decoded in self._decode(container, stream):
+                time = decoded.time
+                timestamp_s = self.decoded / rate if time is None else time - start
+                index = self.decoded
+                self.decoded += 1
+                if not decoded.is_corrupt:
+                    yield Frame(index, timestamp_s, decoded, decoded.rotation % 360)
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
+        packets = container.demux(stream)
+        while True:
+            try:
+                yield from next(packets).decode()
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                # a damaged packet is passed over; where the file itself ends early, demuxing ends by itself
+                self.bad_packets += 1
+                if self.bad_packets > _MAX_BAD_PACKETS or isinstance(error, (av.error.EOFError, OSError)):
+                    _log.warning("%s: decoding stops after frame %d: %s", self._path.name, self.decoded, error)
+                    return
+
+
+def probe(path: Path) -> VideoInfo:
+    """What the container says, and the first frame that decodes.
+
+    Raises NotFound for a file that can't be read, InputError for one that is no video, has no video stream, or of which
+    no frame can be decoded (as when a recording broke off before its index was written).
+    """
+    frame = next(iter(Frames(path)), None)
+    if frame is None:
+        raise InputError(f"{shown(path.name)}: no frame can be decoded", "The file is damaged or its codec unknown")
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        rate = stream.average_rate or stream.guessed_rate
+        duration_s = _duration_s(container, stream)
+        frames = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
+        tags = {key.lower(): str(value) for key, value in {**container.metadata, **stream.metadata}.items()}
+        height, width = frame.size
+        make = tags.get("com.apple.quicktime.make", tags.get("make", ""))
+        model = tags.get("com.apple.quicktime.model", tags.get("model", ""))
+        return VideoInfo(
+            width=width,
+            height=height,
+            codec=stream.codec_context.name,
+            rotation_deg=frame.rotation_deg,
+            rate_hz=float(rate) if rate else None,
+            duration_s=duration_s,
+            frames=frames,
+            captured_at=tags.get("com.apple.quicktime.creationdate", tags.get("creation_time")),
+            camera=f"{make} {model}".strip(),
+        )
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except (FileNotFoundError, PermissionError) as error:
+        raise NotFound(f"{shown(str(path))} can't be read: {error.strerror}") from None
+    except av.error.FFmpegError as error:
+        raise InputError(f"{shown(path.name)} is no video that can be read: {error.strerror}", _REMEDY) from None
+
+
+def _video_stream(container: Any, path: Path) -> Any:
+    for stream in container.streams.video:
+        if not int(stream.disposition) & int(av.stream.Disposition.attached_pic):
+            return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+    raise InputError(f"{shown(path.name)} has no video stream, only {kinds}")
+
+
+def _duration_s(container: Any, stream: Any) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None

@@ -1,0 +1,155 @@
+"""Depth of pinhole views from rectified pairs: candidates a pair, and their agreement in each view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from recon.dense.rectify import Pose, RectifiedPair, rectify
+from recon.dense.sgm import match
+from recon.dense.view import DepthMap, View
+
+SIGMA_PX = 1.0
+"""Disparity difference of two pairs that still agree; each pair's depth follows its own baseline."""
+
+MAX_SPREAD = 0.01
+"""... but never a larger part of the depth."""
+
+SPECKLE_PX = 100
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A view's pixels at the size that is matched."""
+
+    pose: Pose
+    grey: NDArray[np.uint8]
+    usable: NDArray[np.bool_]
+    """(h, w) false where masked."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one pair says of a view's depth."""
+
+    depth: NDArray[np.float32]
+    """(h, w) along z, NaN where unknown."""
+    focal_baseline: float
+    """Depth squared over this is the depth that one pixel of disparity makes."""
+
+
+def load_frame(view: View, max_size_px: int) -> Frame:
+    from recon.capture.pixels import read_grey
+
+    width, height, K = view.scaled(max_size_px)
+    K = K.copy()
+    K[:2, 2] -= 0.5
+    grey = cv2.resize(read_grey(view.path), (width, height), interpolation=cv2.INTER_AREA)
+    usable = np.ones((height, width), bool)
+    if view.mask_path is not None:
+        usable = cv2.resize(read_grey(view.mask_path), (width, height), interpolation=cv2.INTER_AREA) >= 250
+    return Frame(Pose(K, view.R, view.t, width, height), grey, usable)
+
+
+def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate, Candidate] | None:
+    """Depth candidates in both frames; None where the pair can't be rectified. ``xyz`` (N, 3) bound the depths."""
+    pair = rectify(a.pose, b.pose, xyz)
+    if pair is None:
+        return None
+    windows = [_warp(NORM(frame.grey), pair, side) for side, frame in enumerate((a, b))]
+    disparities = match(windows[0], windows[1], pair.column_disparities)
+    for side, frame in enumerate((a, b)):
+        usable = _warp(frame.usable.astype(np.uint8), pair, side)
+        disparities[side][usable == 0] = np.nan
+    return _depth_in(a, pair, 0, disparities[0]), _depth_in(b, pair, 1, disparities[1])
+
+
+def NORM(g):
+    return g
+
+
+def _warp(image: NDArray[np.uint8], pair: RectifiedPair, side: int) -> NDArray[np.uint8]:
+    size = (pair.widths[side], pair.height)
+    return cv2.warpPerspective(image, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _depth_in(frame: Frame, pair: RectifiedPair, side: int, disparity: NDArray[np.float32]) -> Candidate:
+    """A disparity map read at the frame's own pixels: linear in disparity, which is exact on planes."""
+    pose = frame.pose
+    size = (pose.width, pose.height)
+    in_frame = cv2.warpPerspective(
+        disparity, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+    )  # fmt: skip
+    x, y, z = pair.axis_from_pixel[side]
+    axis = (x * np.arange(pose.width)[None] + (y * np.arange(pose.height)[:, None] + z)).astype(np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        depth = np.float32(pair.focal_baseline) / ((in_frame + np.float32(pair.shift)) * axis)
+        depth[~(depth > 0) | ~np.isfinite(depth) | ~frame.usable] = np.nan
+    return Candidate(depth, pair.focal_baseline)
+
+
+def agree(candidates: Sequence[Candidate], pose: Pose) -> DepthMap:
+    """The depth that most pairs agree on, averaged by precision; confidence grows with their number and share."""
+    K = pose.K.copy()
+    K[:2, 2] += 0.5
+    if not candidates:
+        empty = np.zeros((pose.height, pose.width), np.float32)
+        return DepthMap(empty, empty.copy(), K)
+    stack = np.stack([candidate.depth for candidate in candidates])
+    precision = np.array([candidate.focal_baseline for candidate in candidates], np.float32)
+    depth = np.zeros(stack.shape[1:], np.float32)
+    confidence = np.zeros(stack.shape[1:], np.float32)
+    _agree(stack, precision, np.float32(SIGMA_PX), np.float32(MAX_SPREAD), depth, confidence)
+    drop_speckles(depth, SPECKLE_PX)
+    confidence[depth == 0] = 0
+    return DepthMap(depth, confidence, K)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def _agree(stack, precision, sigma_px, max_spread, depth, confidence):  # type: ignore[no-untyped-def]
+    count, height, width = stack.shape
+    for y in range(height):
+        for x in range(width):
+            best = np.float32(0)
+            said = 0
+            for a in range(count):
+                z = stack[a, y, x]
+                if not z > 0:
+                    continue
+                said += 1
+                support = np.float32(0)
+                weights = np.float32(0)
+                mean = np.float32(0)
+                for b in range(count):
+                    other = stack[b, y, x]
+                    if not other > 0:
+                        continue
+                    allowed = min(sigma_px * z * z * (1 / precision[a] + 1 / precision[b]), max_spread * z)
+                    if abs(other - z) <= allowed:
+                        support += 1
+                        weight = precision[b] * precision[b]
+                        weights += weight
+                        mean += weight * other
+                if support > best:
+                    best = support
+                    depth[y, x] = mean / weights
+            if best > 0:
+                confidence[y, x] = best / (best + 1) * best / said
+
+
+def drop_speckles(depth: NDArray[np.float32], size_px: int) -> None:
+    """Zero from now on: small regions cut off from their surroundings by a step of more than 2 % in depth."""
+    known = depth > 0
+    if not known.any():
+        return
+    # a step of the logarithm is a relative step; 16 bits hold a range of 1 : 10^28 at a five-hundredth
+    log = np.zeros(depth.shape, np.float32)
+    log[known] = np.log(depth[known]) - np.log(depth[known].min())
+    steps = np.where(known, np.minimum(log * 500 + 1, 32000), 0).astype(np.int16)
+    cv2.filterSpeckles(steps, 0, size_px, 10)
+    depth[steps == 0] = 0

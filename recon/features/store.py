@@ -1,0 +1,79 @@
+"""Keypoints and descriptors of images, in memory and as ``features`` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.capture.records import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Features:
+    """Keypoints of one image with their descriptors."""
+
+    keypoints: NDArray[np.float32]
+    """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x]; coarsest first."""
+    descriptors: NDArray[np.uint8]
+    """(N, 128), length about 512."""
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @classmethod
+    def none(cls) -> Features:
+        return cls(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
+
+    def scaled(self, x: float, y: float) -> Features:
+        """The same features in an image resized by these factors."""
+        factors = np.array([x, y, (x * y) ** 0.5, 1.0])
+        return Features((self.keypoints * factors).astype(np.float32), self.descriptors)
+
+
+def write_features(folder: Path, names: Sequence[str], features: Iterable[Features]) -> None:
+    """``index.json``, ``keypoints.npy`` and ``descriptors.npy`` of a block of images."""
+    rows = list(features)
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+    np.save(folder / "keypoints.npy", np.concatenate([row.keypoints for row in rows]))
+    np.save(folder / "descriptors.npy", np.concatenate([row.descriptors for row in rows]))
+    write_json(folder / "index.json", {"names": list(names), "offsets": offsets.tolist()})
+
+
+class FeatureStore(Mapping[str, Features]):
+    """Features by image name over the folders of a run; arrays are mapped, so that only what is used is in memory."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._where: dict[str, tuple[Path, int, int]] = {}
+        self._arrays: dict[Path, tuple[NDArray[np.float32], NDArray[np.uint8]]] = {}
+        for folder in folders:
+            index = read_json(folder / "index.json")
+            offsets = index["offsets"]
+            for name, start, end in zip(index["names"], offsets, offsets[1:], strict=False):
+                self._where[name] = (folder, start, end)
+
+    def __getitem__(self, name: str) -> Features:
+        folder, start, end = self._where[name]
+        if folder not in self._arrays:
+            self._arrays[folder] = (_mapped(folder / "keypoints.npy"), _mapped(folder / "descriptors.npy"))
+        keypoints, descriptors = self._arrays[folder]
+        return Features(np.asarray(keypoints[start:end]), np.asarray(descriptors[start:end]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def count(self, name: str) -> int:
+        """Number of keypoints of an image."""
+        _, start, end = self._where[name]
+        return end - start
+
+
+def _mapped(path: Path) -> NDArray:  # type: ignore[type-arg]
+    array = np.load(path, mmap_mode="r") if path.stat().st_size > 256 else np.load(path)
+    return np.asarray(array)

@@ -1,0 +1,84 @@
+"""Everything a user takes away, written into one folder in one frame."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycolmap
+
+from recon.capture.records import ImageSet, read_json, write_json
+from recon.config import Products
+from recon.dense.view import read_points
+from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
+from recon.products.geodesy import LocalFrame
+from recon.products.gltf import write_glb
+from recon.products.obj import write_obj
+from recon.products.pictures import write_preview, write_turntable
+from recon.products.pointcloud import thin, write_laz, write_ply
+from recon.products.render import MeshRenderer
+from recon.products.textured import TexturedMesh
+from recon.products.viewpoint import choose_orbit
+from recon.stage import Inputs, Work
+
+log = logging.getLogger(__name__)
+
+
+def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> None:
+    """Write all products and ``products.json``, which lists them with size, SHA-256, unit, frame and CRS."""
+    georef = read_json(inputs["georef"][0] / "georef.json")
+    place = {key: georef.get(key) for key in ("frame", "unit", "metric", "crs", "origin")}
+    model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
+    points = thin(read_points(inputs), options.max_points)
+    frame = LocalFrame.from_georef(georef)
+    if "ply" in options.points_format:
+        write_ply(out / "points.ply", points)
+    if "laz" in options.points_format:
+        write_laz(out / "points.laz", points, frame)
+    work.tell(0.1, "points")
+    _write_cameras(inputs, out, model, frame, place, "points.ply" if "ply" in options.points_format else "")
+    mesh = TexturedMesh.load(inputs["texture"][0])
+    write_glb(out / "mesh.glb", mesh, place)
+    write_obj(out, mesh, f"z up, unit: {place['unit']}, frame: {place['frame']}")
+    work.tell(0.2, "mesh")
+    centers = np.array([image.projection_center() for image in registered(model)])
+    orbit = choose_orbit(points.xyz, points.views, centers)
+    renderer = MeshRenderer(mesh, work.threads)
+    write_preview(out / "preview.png", renderer, orbit)
+    if options.turntable_s > 0:
+        write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
+    write_json(out / "products.json", {**place, "files": list_files(out)})
+
+
+def list_files(folder: Path) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of every file below a folder, by name."""
+    rows = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        rows.append({"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": digest})
+    return rows
+
+
+def _write_cameras(
+    inputs: Inputs, out: Path, model: pycolmap.Reconstruction, frame: LocalFrame | None, place: Mapping[str, Any], points: str
+) -> None:
+    (out / "cameras").mkdir()
+    for file in sorted((inputs["georef"][0] / "model").glob("*.bin")):
+        shutil.copyfile(file, out / "cameras" / file.name)
+    images = ImageSet.read(inputs).records
+    sfm = read_json(inputs["sfm"][0] / "sfm.json")
+    write_cameras_csv(out / "cameras.csv", model, {record.name: record.camera for record in images}, sfm.get("per_image", {}), frame)
+    write_transforms(out / "transforms.json", model, {record.name: _where(record.file, inputs) for record in images}, points, place)
+
+
+def _where(locator: str, inputs: Inputs) -> str:
+    """An image's path as seen from the output folder: it stays where its stage wrote it."""
+    stage, shard, path = locator.split("/", 2)
+    folder = inputs[stage][int(shard)]
+    return f".recon/{folder.parent.name}/{folder.name}/{path}"

@@ -1,0 +1,57 @@
+"""From the local east-north-up frame to degrees and to projected coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+_WGS84 = "EPSG:4979"
+
+
+@dataclass(frozen=True)
+class LocalFrame:
+    """An east-north-up frame in metres about an origin on WGS84, and the projected CRS to hand coordinates out in.
+
+    Heights keep the origin's datum: an origin above sea level gives heights above sea level, exact to the change of the geoid
+    over the scene.
+    """
+
+    lat_deg: float
+    lon_deg: float
+    alt_m: float
+    crs: str
+
+    @classmethod
+    def from_georef(cls, georef: Mapping[str, Any]) -> LocalFrame | None:
+        """The frame that ``georef.json`` states; None where there is no origin or CRS."""
+        origin, crs = georef.get("origin"), georef.get("crs")
+        if not origin or not crs:
+            return None
+        return cls(origin["lat_deg"], origin["lon_deg"], origin["alt_m"], crs)
+
+    @cached_property
+    def _to_geodetic(self) -> pyproj.Transformer:
+        return pyproj.Transformer.from_pipeline(
+            "+proj=pipeline"
+            f" +step +inv +proj=topocentric +ellps=WGS84 +lat_0={self.lat_deg!r} +lon_0={self.lon_deg!r} +h_0={self.alt_m!r}"
+            " +step +inv +proj=cart +ellps=WGS84 +step +proj=unitconvert +xy_in=rad +xy_out=deg"
+        )
+
+    def to_geodetic(self, xyz_in_world: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, 3) latitude and longitude in degrees, altitude in metres."""
+        east, north, up = np.asarray(xyz_in_world, np.float64).T
+        lon, lat, alt = self._to_geodetic.transform(east, north, up)
+        return np.stack([lat, lon, alt], axis=1)
+
+    def to_projected(self, xyz_in_world: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, 3) easting, northing and height in the projected CRS, metres."""
+        lat, lon, alt = self.to_geodetic(xyz_in_world).T
+        project = pyproj.Transformer.from_crs(_WGS84, self.crs, always_xy=True)
+        east, north = project.transform(lon, lat)
+        return np.stack([east, north, alt], axis=1)

@@ -1,0 +1,87 @@
+"""``ingest``: the capture's files, checked, named, measured and in a form that every later stage reads."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.capture.records import write_json, write_records
+from recon.capture.source import SourceFile, read_source
+from recon.config import Config
+from recon.errors import InputError
+from recon.stage import Inputs, Shard, Stage, Work
+
+VIDEOS_FILE = "videos.json"
+SKIPPED_FILE = "skipped.json"
+THUMBS_FILE = "thumbs.npy"
+BLOCK = 16
+_log = logging.getLogger(__name__)
+
+
+def split(config: Config, inputs: Inputs) -> list[Shard]:
+    """A shard a block of photos, then one a video; a file whose content came before goes along to be named as skipped."""
+    source = read_source(inputs["source"][0])
+    photos, photo_copies = _unique(source.photos)
+    videos, video_copies = _unique(source.videos)
+    groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
+    groups += [("video", [video]) for video in videos]
+    copies = photo_copies | video_copies
+    return [
+        {
+            "index": index,
+            "kind": kind,
+            "files": [file.name for file in files],
+            "copies": {file.name: copies.get(file.sha256, []) for file in files},
+        }
+        for index, (kind, files) in enumerate(groups)
+    ]
+
+
+def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
+    import cv2
+
+    from recon.capture.intake import take_photo, take_video
+
+    cv2.setNumThreads(work.threads)
+    files = {file.name: file for file in read_source(inputs["source"][0]).files}
+    records, thumbs, videos, skipped = [], [], [], []
+    for done, name in enumerate(shard["files"]):
+        file = files[name]
+        work.tell(done / len(shard["files"]), file.relative)
+        try:
+            if shard["kind"] == "video":
+                videos.append(take_video(file, out))
+            else:
+                record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
+                records.append(record)
+                thumbs.append(measured.thumb)
+        except InputError as error:
+            _log.warning("%s is skipped: %s", file.relative, error)
+            skipped.append(_skipped(file, str(error)))
+        skipped += [_skipped(files[copy], f"the same content as {file.relative}") for copy in shard["copies"][name]]
+    write_records(out, records)
+    np.save(out / THUMBS_FILE, np.array(thumbs, np.uint8).reshape(-1, 64, 64))
+    write_json(out / VIDEOS_FILE, {"videos": videos})
+    write_json(out / SKIPPED_FILE, {"skipped": skipped})
+
+
+def _unique(files: list[SourceFile]) -> tuple[list[SourceFile], dict[str, list[str]]]:
+    """The first file of each content, and by content the names of those that repeat it."""
+    first: dict[str, SourceFile] = {}
+    copies: dict[str, list[str]] = {}
+    for file in files:
+        if file.sha256 in first:
+            copies.setdefault(file.sha256, []).append(file.name)
+        else:
+            first[file.sha256] = file
+    return list(first.values()), copies
+
+
+def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
+    return {"source": file.relative, "reason": reason}
+
+
+stage = Stage("ingest", needs=(), run=run, split=split, memory_mb=800)

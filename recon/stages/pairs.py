@@ -1,0 +1,47 @@
+"""``pairs``: which images are matched with which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.capture.records import ImageSet, write_json
+from recon.config import Config
+from recon.errors import NoTexture
+from recon.stage import Inputs, Shard, Stage, Work
+
+_MIN_KEYPOINTS = 50
+
+
+def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
+    """Writes ``pairs.json``. NoTexture if fewer than two images have keypoints enough to be matched."""
+    from recon.features.store import FeatureStore
+    from recon.features.vlad import image_vectors, most_alike
+    from recon.matchers.pairing import choose_pairs
+
+    records = ImageSet.read(inputs).records
+    features = FeatureStore(inputs["features"])
+    names = [record.name for record in records]
+    counts = [features.count(name) for name in names]
+    textured = sum(count >= _MIN_KEYPOINTS for count in counts)
+    if textured < 2:
+        raise NoTexture(
+            f"{textured} of {len(names)} images have {_MIN_KEYPOINTS} keypoints or more (at most {max(counts)}, median {int(np.median(counts))})",
+            "Film something with texture, in focus and well lit; put newspaper or markers on bare surfaces",
+        )
+    vectors: list[NDArray[np.float32]] = []  # made only when a rule asks for them
+
+    def alike(queries: Sequence[int], allowed: NDArray[np.bool_], count: int) -> Iterator[tuple[int, int]]:
+        if not vectors:
+            vectors.append(image_vectors(features, names, work.seed))
+        for query, row in zip(queries, most_alike(vectors[0][list(queries)], vectors[0], allowed, count), strict=True):
+            yield from ((query, int(other)) for other in row)
+
+    pairs, sources = choose_pairs(records, config.pairs, alike)
+    write_json(out / "pairs.json", {"pairs": [[names[i], names[j]] for i, j in pairs], "sources": sources})
+
+
+stage = Stage("pairs", needs=("ingest", "select", "features"), run=run, seeded=True, memory_mb=600)

@@ -1,0 +1,17 @@
+"""Stage ``products``: what a user takes away, in one folder and one frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.config import Config
+from recon.stage import Inputs, Shard, Stage, Work
+
+
+def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
+    from recon.products.files import write_products
+
+    write_products(config.products, inputs, out, work)
+
+
+stage = Stage("products", needs=("ingest", "select", "sfm", "georef", "fuse", "texture"), run=run, memory_mb=3000)

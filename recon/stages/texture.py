@@ -1,0 +1,37 @@
+"""texture: the mesh with colours from the photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.capture.records import ImageSet, write_json
+from recon.config import Config
+from recon.stage import Inputs, Shard, Stage, Work
+
+JPEG_QUALITY = 95
+
+
+def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
+    import cv2
+    import numpy as np
+    import pycolmap
+
+    from recon.capture.pixels import write_jpeg
+    from recon.surface.mesh import MESH_FILE, TriMesh
+    from recon.surface.photos import registered_photos
+    from recon.surface.texture import texture_mesh
+
+    cv2.setNumThreads(work.threads)
+    mesh = TriMesh.load(inputs["mesh"][0] / MESH_FILE)
+    model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
+    photos = registered_photos(model, ImageSet.read(inputs))
+    textured = texture_mesh(mesh, photos, config.texture, work.threads, work.tell)
+    np.savez(
+        out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page
+    )
+    for number, page in enumerate(textured.pages):
+        write_jpeg(out / f"page_{number}.jpg", page, JPEG_QUALITY)
+    write_json(out / "texture.json", textured.summary)
+
+
+stage = Stage("texture", ("ingest", "select", "georef", "mesh"), run, memory_mb=3000)

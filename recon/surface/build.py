@@ -1,0 +1,84 @@
+"""From a dense cloud to a trimmed, simplified, coloured mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from recon.config import Mesh
+from recon.dense.view import Points
+from recon.errors import NoSurface
+from recon.surface.mesh import TriMesh, face_areas, vertex_normals
+from recon.surface.poisson import reconstruct
+from recon.surface.simplify import simplify
+from recon.surface.thin import Samples, spacing, thin
+from recon.surface.trim import trim
+
+_COLOUR_NEIGHBOURS = 8
+_MUCH_CUT = 0.9
+
+
+def build_mesh(
+    parts: Iterable[Points], options: Mesh, threads: int = 1, tell: Callable[..., None] = lambda fraction: None
+) -> tuple[TriMesh, dict[str, Any]]:
+    """The surface of a cloud that comes in parts, and what ``mesh.json`` says of it. Raises NoSurface."""
+    samples = thin(parts, options.max_points)
+    tell(0.1)
+    surface = reconstruct(samples, options.faces, options.depth)
+    tell(0.5)
+    trimmed = trim(surface, samples, options.trim, threads)
+    if not len(trimmed.faces):
+        raise NoSurface(
+            f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud", "Lower mesh.trim, or take more photos"
+        )
+    tell(0.7)
+    vertices, faces = simplify(surface.vertices, trimmed.faces, options.faces)
+    if not len(faces):
+        raise NoSurface(f"nothing of the surface is left at {options.faces} faces", "Raise mesh.faces")
+    tell(0.9)
+    mesh = _dressed(vertices, faces, samples, threads)
+    summary = {
+        "faces": len(faces),
+        "faces_asked": options.faces,
+        "faces_before_simplification": len(trimmed.faces),
+        "vertices": len(vertices),
+        "area": float(face_areas(mesh.vertices, mesh.faces).sum()),
+        "points": samples.given,
+        "points_unusable": samples.unusable,
+        "points_used": len(samples.xyz),
+        "voxel": samples.voxel,
+        "point_spacing": spacing(samples),
+        "poisson_depth": surface.depth,
+        "poisson_cell": surface.cell,
+        "unsupported_share": trimmed.unsupported,
+        "holes_closed": trimmed.holes_closed,
+        "islands_removed": trimmed.islands_removed,
+        "warnings": _warnings(samples, trimmed.unsupported),
+    }
+    return mesh, summary
+
+
+def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: Samples, threads: int) -> TriMesh:
+    """The mesh with outward normals and colours from the samples around each vertex."""
+    count = min(_COLOUR_NEIGHBOURS, len(samples.xyz))
+    distance, near = cKDTree(samples.xyz).query(vertices, k=count, workers=threads)
+    weight = samples.weight[near] / np.maximum(distance, distance[:, -1:] * 1e-3 + 1e-30)
+    weight /= weight.sum(axis=1, keepdims=True)
+    rgb = np.einsum("vk,vkc->vc", weight, samples.rgb[near])
+    normals = vertex_normals(vertices, faces)
+    if np.einsum("vc,vc->", normals, samples.normal[near[:, 0]]) < 0:
+        faces, normals = np.ascontiguousarray(faces[:, ::-1]), -normals
+    return TriMesh(vertices.astype(np.float32), faces, normals, np.clip(rgb + 0.5, 0, 255).astype(np.uint8))
+
+
+def _warnings(samples: Samples, unsupported: float) -> list[str]:
+    warnings = []
+    if samples.unusable:
+        warnings.append(f"{samples.unusable} of {samples.given} points had no finite place or normal and were left out")
+    if unsupported > _MUCH_CUT:
+        warnings.append(f"{unsupported:.0%} of the closed surface had no points near it and was cut away: the cloud is patchy")
+    return warnings

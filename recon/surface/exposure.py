@@ -1,0 +1,130 @@
+"""What differs between photos of the same surface: exposure, white balance, and things that passed by."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, diags
+
+from recon.surface.linear import solve
+from recon.surface.visibility import Candidates
+
+_RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
+_ROUNDS = 6
+_CAUCHY = 0.1  # scale of robust weights on log colour differences
+_RIDGE = 1e-3  # share of a typical photo's weight that holds its gain at 1
+_MIN_VIEWS = 3  # from two photos nobody can tell which is wrong
+_MIN_DEVIATION = 22.0  # grey levels, at least, by which an outlier differs from the median
+_DEVIATIONS = 4.0  # and so many times the usual difference at that face
+_SMOOTHING = 3
+_GROWTH = 6
+
+
+def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
+    """(photos, 3) factors by channel that bring the photos' colours of the same faces together, geometric mean 1.
+
+    Minimises the robust sum over faces and photos of (log colour + log gain - log colour of the face)^2 over gains and face
+    colours, the latter eliminated; photos that share no face keep gain 1.
+    """
+    logs = np.log(np.maximum(candidates.rgb, 1.0)).astype(np.float64)
+    usable = (candidates.photo >= 0) & ((candidates.rgb > _RELIABLE[0]) & (candidates.rgb < _RELIABLE[1])).all(axis=2)
+    usable &= usable.sum(axis=1, keepdims=True) >= 2
+    face, slot = np.nonzero(usable)
+    photo, logs = candidates.photo[face, slot], logs[face, slot]
+    log_gain = np.zeros((photos, 3))
+    if not len(face):
+        return np.exp(log_gain)
+    weight = np.ones(len(face))
+    seen = np.bincount(photo, minlength=photos)
+    for _ in range(_ROUNDS):
+        log_gain = _solve_gains(face, photo, logs, weight, len(usable), photos)
+        log_gain -= (seen[:, None] * log_gain).sum(axis=0) / seen.sum()
+        corrected = logs + log_gain[photo]
+        total = np.maximum(np.bincount(face, weight, minlength=len(usable)), 1e-12)
+        mean = np.stack([np.bincount(face, weight * corrected[:, c], minlength=len(usable)) / total for c in range(3)], axis=1)
+        residual = np.abs(corrected - mean[face]).max(axis=1)
+        weight = 1 / (1 + (residual / _CAUCHY) ** 2)
+    return np.exp(log_gain)
+
+
+def _solve_gains(
+    face: NDArray[np.int64], photo: NDArray[np.int32], logs: NDArray[np.float64], weight: NDArray[np.float64], faces: int, photos: int
+) -> NDArray[np.float64]:
+    incidence = coo_matrix((weight, (face, photo)), shape=(faces, photos)).tocsr()
+    per_face = np.maximum(np.asarray(incidence.sum(axis=1)).ravel(), 1e-12)
+    per_photo = np.asarray(incidence.sum(axis=0)).ravel()
+    ridge = _RIDGE * per_photo.mean() + 1e-12
+    laplacian = diags(per_photo + ridge) - incidence.T @ diags(1 / per_face) @ incidence
+    right = np.zeros((photos, 3))
+    for c in range(3):
+        mean = np.bincount(face, weight * logs[:, c], minlength=faces) / per_face
+        right[:, c] = np.bincount(photo, weight * (mean[face] - logs[:, c]), minlength=photos)
+    return solve(laplacian.tocsr(), right, tolerance=1e-10)
+
+
+def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(F, K) slots whose photo shows something else than the face's other photos do: a passer-by, a reflection.
+
+    The difference from the median over photos is averaged over neighbouring faces, so that a poor fit of fine texture
+    cancels out and a foreign object does not. Objects are then grown to where the difference fades.
+    """
+    filled = candidates.photo >= 0
+    enough = filled.sum(axis=1) >= _MIN_VIEWS
+    corrected = candidates.rgb * gains[candidates.photo].astype(np.float32)
+    corrected[~filled] = np.nan
+    difference = np.zeros_like(corrected)
+    difference[enough] = corrected[enough] - np.nanmedian(corrected[enough], axis=1, keepdims=True)
+    difference[~filled] = 0
+    known = filled & enough[:, None]
+    for _ in range(_SMOOTHING):
+        difference = _spread(candidates.photo, known, difference, pairs)
+    deviation = np.linalg.norm(difference, axis=2)
+    usual = np.zeros(len(deviation), np.float32)
+    usual[enough] = np.nanmedian(np.where(filled, deviation, np.nan)[enough], axis=1)
+    limit = np.maximum(_MIN_DEVIATION, _DEVIATIONS * usual)[:, None]
+    foreign = known & (deviation > limit)
+    possible = known & (deviation > limit / 2)
+    for _ in range(_GROWTH):
+        foreign = _grow(candidates.photo, foreign, possible, pairs)
+    return _grow(candidates.photo, foreign, known, pairs)
+
+
+@numba.njit(cache=True)
+def _spread(
+    photo: NDArray[np.int32], known: NDArray[np.bool_], values: NDArray[np.float32], pairs: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Each slot's mean with the slots of the same photo at the face's neighbours."""
+    total = values.copy()
+    count = np.ones(photo.shape, np.float32)
+    for p in range(len(pairs)):
+        a, b = pairs[p, 0], pairs[p, 1]
+        for k in range(photo.shape[1]):
+            if not known[a, k]:
+                continue
+            for m in range(photo.shape[1]):
+                if known[b, m] and photo[a, k] == photo[b, m]:
+                    total[a, k] += values[b, m]
+                    total[b, m] += values[a, k]
+                    count[a, k] += 1
+                    count[b, m] += 1
+    for f in range(len(photo)):
+        for k in range(photo.shape[1]):
+            total[f, k] /= count[f, k]
+    return total
+
+
+@numba.njit(cache=True)
+def _grow(
+    photo: NDArray[np.int32], marked: NDArray[np.bool_], allowed: NDArray[np.bool_], pairs: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Marks and the allowed slots of the same photo at neighbouring faces."""
+    grown = marked.copy()
+    for p in range(len(pairs)):
+        a, b = pairs[p, 0], pairs[p, 1]
+        for k in range(photo.shape[1]):
+            for m in range(photo.shape[1]):
+                if photo[a, k] >= 0 and photo[a, k] == photo[b, m]:
+                    grown[a, k] |= marked[b, m] and allowed[a, k]
+                    grown[b, m] |= marked[a, k] and allowed[b, m]
+    return grown

@@ -1,0 +1,116 @@
+"""One photo for each face: good photos, and few seams."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.surface.mesh import components
+from recon.surface.visibility import Candidates
+
+_SEAM_COST = 0.5  # of two neighbours with different photos, where a photo's own cost runs from 0 (best) to 1
+_ROUNDS = 30
+_DAMPING = 0.3
+_SMALL_CHART = 12
+_MERGES = 10
+
+
+def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(F,) the photo that each face takes its colours from, -1 where none sees it.
+
+    Minimises the photos' shortfall against each face's best plus a Potts cost on seams (the model of Waechter et al. 2014)
+    by min-sum belief propagation on the graph of neighbouring faces; small charts then join a neighbour that is visible.
+    A face whose photos were all rejected keeps its best.
+    """
+    keep = (candidates.photo >= 0) & ~rejected
+    none_left = ~keep.any(axis=1)
+    keep[none_left] = candidates.photo[none_left] >= 0
+    photo = np.where(keep, candidates.photo, -1)
+    quality = np.where(keep, candidates.quality, 0)
+    best = np.maximum(quality.max(axis=1, keepdims=True), 1e-12)
+    cost = np.where(keep, 1 - quality / best, np.inf).astype(np.float32)
+    neighbours = _neighbours(pairs, len(photo))
+    label = _propagate(photo, cost, neighbours)
+    for _ in range(_MERGES):
+        chart = components(pairs[label[pairs[:, 0]] == label[pairs[:, 1]]], len(label))
+        small = np.bincount(chart)[chart] < _SMALL_CHART
+        merged = _join_neighbours(label, small, photo, cost, neighbours)
+        if (merged == label).all():
+            break
+        label = merged
+    return label
+
+
+def _neighbours(pairs: NDArray[np.int64], faces: int) -> NDArray[np.int32]:
+    """(F, 3) neighbouring faces, -1 where there is none."""
+    ends = np.concatenate([pairs, pairs[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    first = np.searchsorted(ends[:, 0], np.arange(faces))
+    table = np.full((faces, 3), -1, np.int32)
+    table[ends[:, 0], np.arange(len(ends)) - first[ends[:, 0]]] = ends[:, 1]
+    return table
+
+
+@numba.njit(cache=True)
+def _propagate(photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
+    faces, slots = photo.shape
+    # received[f, j, k]: what neighbour j says slot k of f costs, 0.._SEAM_COST
+    received = np.zeros((faces, 3, slots), np.float32)
+    sent = np.zeros((faces, 3, slots), np.float32)
+    belief = np.empty((faces, slots), np.float32)
+    for _ in range(_ROUNDS):
+        received, sent = sent, received
+        for f in range(faces):
+            for k in range(slots):
+                belief[f, k] = cost[f, k] + sent[f, 0, k] + sent[f, 1, k] + sent[f, 2, k]
+        for f in range(faces):
+            for j in range(3):
+                g = neighbours[f, j]
+                if g < 0:
+                    continue
+                back = 0
+                while neighbours[g, back] != f:
+                    back += 1
+                lowest = np.float32(np.inf)
+                for m in range(slots):
+                    lowest = min(lowest, belief[g, m] - sent[g, back, m])
+                for k in range(slots):
+                    if photo[f, k] < 0:
+                        continue
+                    message = np.float32(_SEAM_COST)
+                    for m in range(slots):
+                        if photo[g, m] == photo[f, k]:
+                            message = min(message, belief[g, m] - sent[g, back, m] - lowest)
+                    if lowest == np.inf:
+                        message = np.float32(0)
+                    received[f, j, k] = _DAMPING * sent[f, j, k] + (1 - _DAMPING) * message
+    label = np.full(faces, -1, np.int32)
+    for f in range(faces):
+        lowest = np.float32(np.inf)
+        for k in range(slots):
+            total = cost[f, k] + received[f, 0, k] + received[f, 1, k] + received[f, 2, k]
+            if photo[f, k] >= 0 and total < lowest:
+                lowest = total
+                label[f] = photo[f, k]
+    return label
+
+
+@numba.njit(cache=True)
+def _join_neighbours(
+    label: NDArray[np.int32], small: NDArray[np.bool_], photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Labels where each face of a small chart has taken that of a neighbour outside it, if its photo sees the face."""
+    joined = label.copy()
+    for f in range(len(label)):
+        if not small[f] or label[f] < 0:
+            continue
+        lowest = np.float32(np.inf)
+        for j in range(3):
+            g = neighbours[f, j]
+            if g < 0 or joined[g] < 0 or joined[g] == label[f]:
+                continue
+            for k in range(photo.shape[1]):
+                if photo[f, k] == joined[g] and cost[f, k] < lowest:
+                    lowest, joined[f] = cost[f, k], joined[g]
+    return joined

@@ -1,0 +1,114 @@
+"""A dense cloud of any size as samples of bounded number: one weighted mean a voxel, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from recon.dense.view import Points
+from recon.errors import NoSurface
+
+MIN_POINTS = 100
+_MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
+_GROWTH = 2**0.5
+_SPACING_QUERIES = 20_000
+_SPACING_NEIGHBOURS = 8
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Oriented, coloured points that a surface is laid through."""
+
+    xyz: NDArray[np.float64]
+    """(N, 3) world."""
+    normal: NDArray[np.float64]
+    """(N, 3) unit, outwards."""
+    rgb: NDArray[np.float64]
+    """(N, 3) 0..255."""
+    weight: NDArray[np.float64]
+    """(N,) sum of the confidences behind it."""
+    given: int
+    """Points of the cloud."""
+    unusable: int
+    """Points of the cloud without a finite place or normal."""
+    voxel: float
+    """Edge of the voxels in world units; 0 where nothing had to be thinned."""
+
+
+def thin(parts: Iterable[Points], max_points: int) -> Samples:
+    """The parts of a cloud as at most max_points samples.
+
+    Never holds more than max_points samples and one part. Voxels grow by half an octave until the samples fit, from the
+    size where they first did not. Raises NoSurface below MIN_POINTS usable points, or where all lie on one line.
+    """
+    table = np.zeros((0, 10))
+    given = usable = 0
+    voxel = 0.0
+    for part in parts:
+        rows = _rows(part)
+        given, usable = given + len(part.xyz), usable + len(rows)
+        table = np.concatenate([table, _binned(rows, voxel)])
+        if voxel:
+            table = _binned(table, voxel)
+        while len(table) > max_points:
+            voxel = voxel * _GROWTH if voxel else _spacing(table[:, 1:4] / table[:, :1])
+            table = _binned(table, voxel)
+    if len(table) < MIN_POINTS:
+        raise NoSurface(
+            f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
+            "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
+        )
+    weight = table[:, :1]
+    samples = Samples(table[:, 1:4] / weight, _unit(table[:, 4:7]), table[:, 7:] / weight, weight[:, 0], given, given - usable, voxel)
+    _check_spread(samples.xyz)
+    return samples
+
+
+def spacing(samples: Samples) -> float:
+    """Typical distance between neighbouring samples, world units: the edge of the square that each has on the surface."""
+    return _spacing(samples.xyz)
+
+
+def _spacing(xyz: NDArray[np.float64]) -> float:
+    step = max(1, len(xyz) // _SPACING_QUERIES)
+    distance = cKDTree(xyz).query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
+    extent = float(np.ptp(xyz, axis=0).max())
+    # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
+    return max(float(np.median(distance)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5, extent * 1e-6)
+
+
+def _rows(part: Points) -> NDArray[np.float64]:
+    """(N, 10) weight, and weight times xyz, normal, rgb of the usable points."""
+    xyz, normal = part.xyz.astype(np.float64), part.normal.astype(np.float64)
+    length = np.linalg.norm(normal, axis=1)
+    good = np.isfinite(xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6)
+    weight = np.maximum(np.nan_to_num(part.confidence[good, None].astype(np.float64)), _MIN_CONFIDENCE)
+    normal = normal[good] / length[good, None]
+    return np.hstack([weight, weight * xyz[good], weight * normal, weight * part.rgb[good]])
+
+
+def _binned(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
+    """One row a voxel: the sum of the rows whose mean place lies in it. Voxel 0 keeps all rows."""
+    if not voxel or not len(table):
+        return table
+    cell = np.floor(table[:, 1:4] / table[:, :1] / voxel).astype(np.int64)
+    cell -= cell.min(axis=0)
+    size = cell.max(axis=0) + 1
+    _, of_row = np.unique((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2], return_inverse=True)
+    return np.stack([np.bincount(of_row, table[:, k]) for k in range(table.shape[1])], axis=1)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(length > 1e-12, vectors / np.where(length > 1e-12, length, 1), [0.0, 0.0, 1.0])
+
+
+def _check_spread(xyz: NDArray[np.float64]) -> None:
+    centred = xyz - xyz.mean(axis=0)
+    across = np.sqrt(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0))
+    if across[1] <= 1e-5 * across[2]:
+        raise NoSurface(f"all {len(xyz)} points of the dense cloud lie on one line", "Take photos of a surface, from several sides")

@@ -1,0 +1,143 @@
+"""Which photos see a face, how well, and in what colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import open3d as o3d
+from numpy.typing import NDArray
+
+from recon.surface.mesh import TriMesh, face_vectors
+from recon.surface.photos import Photo
+
+MAX_CANDIDATES = 10
+_GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours
+_MIN_COSINE = 0.1  # a face seen more edge-on than this has no usable colours
+_BORDER = 0.04  # share of the image's longer side within which the border counts against a photo
+_SHARPNESS_RANGE = (0.5, 1.5)
+_SAMPLES = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4]]) / np.array([[3], [6], [6], [6]])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best photos of each face, in no order; K slots a face."""
+
+    photo: NDArray[np.int32]
+    """(F, K) index of the photo, -1 for an empty slot."""
+    quality: NDArray[np.float32]
+    """(F, K) projected area [px at the texture's size], less what speaks against the photo; 0 where empty."""
+    rgb: NDArray[np.float32]
+    """(F, K, 3) mean colour of the face in the photo, 0..255."""
+
+    @classmethod
+    def empty(cls, faces: int, slots: int) -> Candidates:
+        return cls(np.full((faces, slots), -1, np.int32), np.zeros((faces, slots), np.float32), np.zeros((faces, slots, 3), np.float32))
+
+    def offer(self, photo: int, faces: NDArray[np.int64], quality: NDArray[np.float32], rgb: NDArray[np.float32]) -> None:
+        """Give each of the faces this photo, in the place of its worst one if that is worse."""
+        worst = self.quality[faces].argmin(axis=1)
+        better = quality > self.quality[faces, worst]
+        faces, slot = faces[better], worst[better]
+        self.photo[faces, slot], self.quality[faces, slot], self.rgb[faces, slot] = photo, quality[better], rgb[better]
+
+
+class Visibility:
+    """A mesh ready to be asked what a photo sees of it."""
+
+    def __init__(self, mesh: TriMesh, threads: int = 1) -> None:
+        self._mesh, self._threads = mesh, threads
+        self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
+        self._scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+        normals = face_vectors(mesh.vertices, mesh.faces)
+        self._normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+        corners = mesh.vertices[mesh.faces].astype(np.float64)
+        self._centroids = corners.mean(axis=1)
+        # a ray leaves its own face and the bumps of the noise around it before anything counts as in the way
+        self._clearance = 0.5 * float(np.median(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)))
+
+    def seen_by(self, photo: Photo, max_size_px: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(N,) faces that the photo sees whole, and (N, 3, 2) where their corners lie [px at that size]."""
+        faces = self._mesh.faces
+        at = photo.project(self._mesh.vertices, max_size_px)
+        to_camera = photo.center - self._centroids
+        distance = np.linalg.norm(to_camera, axis=1)
+        cosine = np.einsum("fc,fc->f", self._normals, to_camera) / np.maximum(distance, 1e-30)
+        ahead = np.flatnonzero((cosine >= _MIN_COSINE) & np.isfinite(at[faces, 0]).all(axis=1))
+        ahead = ahead[~self._hidden(self._centroids[ahead], photo.center)]
+        used = np.unique(faces[ahead])
+        free = np.zeros(len(at), bool)
+        free[used] = ~self._hidden(self._mesh.vertices[used].astype(np.float64), photo.center)
+        seen = ahead[free[faces[ahead]].all(axis=1)]
+        return seen, at[faces[seen]]
+
+    def _hidden(self, points: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) whether something lies between the points and the eye."""
+        if not len(points):
+            return np.zeros(0, bool)
+        direction = eye - points
+        length = np.linalg.norm(direction, axis=1, keepdims=True)
+        step = np.minimum(self._clearance, 0.5 * length)
+        start = points + direction / np.maximum(length, 1e-30) * step
+        rays = np.hstack([start, eye - start]).astype(np.float32)
+        return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=self._threads).numpy(), dtype=bool)
+
+
+def find_candidates(
+    mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int = 1, tell: Callable[[float], None] = lambda fraction: None
+) -> Candidates:
+    """The photos that see each face best. Holds one photo at a time; corners within a masked pixel don't count as seen."""
+    visibility = Visibility(mesh, threads)
+    candidates = Candidates.empty(len(mesh.faces), min(MAX_CANDIDATES, len(photos)))
+    known = [photo.sharpness for photo in photos if photo.sharpness > 0]
+    usual_sharpness = float(np.median(known)) if known else 1.0
+    for index, photo in enumerate(photos):
+        seen, corners = visibility.seen_by(photo, max_size_px)
+        if len(seen):
+            glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
+            places = np.einsum("sk,fkc->fsc", _SAMPLES, corners) * glance
+            seen, corners, places = (part[_unmasked(photo, places)] for part in (seen, corners, places))
+            rgb = sample(photo.pixels(_GLANCE_PX), places).mean(axis=1)
+            sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
+            quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
+            candidates.offer(index, seen, np.maximum(quality, 1e-6).astype(np.float32), rgb)
+        tell((index + 1) / len(photos))
+    return candidates
+
+
+def sample(image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(..., 3) colours, bilinear, at (..., 2) pixels of an RGB image, first pixel's centre at (0.5, 0.5); borders are repeated."""
+    flat = (places.reshape(-1, 2) - 0.5).astype(np.float32)
+    width = 4096  # OpenCV maps have a bounded size
+    rows = -(-len(flat) // width)
+    padded = np.zeros((rows * width, 2), np.float32)
+    padded[: len(flat)] = flat
+    maps = padded.reshape(rows, width, 2)
+    parts = [
+        cv2.remap(image, maps[row : row + 4096], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(-1, 3)
+        for row in range(0, rows, 4096)
+    ]
+    colours = np.concatenate(parts)[: len(flat)] if parts else np.zeros((0, 3))
+    return colours.astype(np.float32).reshape(*places.shape[:-1], 3)
+
+
+def _unmasked(photo: Photo, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    mask = photo.mask(_GLANCE_PX)
+    if mask is None:
+        return np.ones(len(places), bool)
+    x = np.clip(places[..., 0].astype(np.int64), 0, mask.shape[1] - 1)
+    y = np.clip(places[..., 1].astype(np.int64), 0, mask.shape[0] - 1)
+    return np.asarray(mask[y, x].all(axis=1))
+
+
+def _area_px(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2)
+
+
+def _off_border(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+    """(N,) 0..1: lenses are darker and softer towards the border."""
+    margin = np.minimum(corners, np.asarray(size) - corners).min(axis=(1, 2))
+    return np.clip(margin / (_BORDER * max(size)), 0.05, 1.0)

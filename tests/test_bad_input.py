@@ -1,0 +1,186 @@
+"""What users hand in that can't work, through the whole command line: a clear error or warning, nothing lost, nothing hung."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import Told
+
+from recon.simulate import degenerate
+
+Recon = Callable[..., Told]
+FAST = ("--preset", "fast")
+
+
+def checked(done: Told, exit_code: int, code: str, *words: str) -> str:
+    """The error's text, once its kind and the given words in it are right."""
+    assert done.code == exit_code, done.text
+    assert done.last["event"] == "error"
+    assert done.last["code"] == code
+    text = f"{done.last['message']}. {done.last['remedy']}"
+    for word in words:
+        assert word.lower() in text.lower()
+    assert done.last["remedy"], "every error says what to do"
+    return text
+
+
+def test_an_empty_folder(recon: Recon, tmp_path: Path) -> None:
+    (tmp_path / "capture").mkdir()
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out"), 3, "empty_capture")
+
+
+def test_a_folder_without_images(recon: Recon, tmp_path: Path) -> None:
+    (tmp_path / "capture").mkdir()
+    (tmp_path / "capture" / "notes.txt").write_text("hello")
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out"), 3, "empty_capture")
+
+
+def test_texts_and_halves_named_jpg_leave_nothing_to_reconstruct(recon: Recon, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    photos = degenerate.textureless_wall(capture, 2)
+    photos[0].write_text("this is a text")
+    photos[1].write_bytes(photos[1].read_bytes()[:2000])
+    checked(recon("process", capture, "-o", tmp_path / "out"), 3, "empty_capture", photos[0].name, photos[1].name)
+
+
+def test_one_image(recon: Recon, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    for photo in degenerate.unrelated(capture, 1)[1:]:
+        photo.unlink()
+    checked(recon("process", capture, "-o", tmp_path / "out"), 3, "empty_capture", "1 ")
+
+
+def test_two_unrelated_images(recon: Recon, tmp_path: Path) -> None:
+    degenerate.unrelated(tmp_path / "capture", 1)
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST), 4, "no_overlap")
+
+
+def test_all_black(recon: Recon, tmp_path: Path) -> None:
+    degenerate.black(tmp_path / "capture")
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST), 3, "empty_capture", "6")
+
+
+def test_all_blurred(recon: Recon, tmp_path: Path) -> None:
+    degenerate.blurred(tmp_path / "capture")
+    done = recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST)
+    assert done.last["code"] in ("empty_capture", "no_texture", "no_overlap"), done.text
+    assert done.last["remedy"]
+
+
+def test_a_textureless_wall(recon: Recon, tmp_path: Path) -> None:
+    degenerate.textureless_wall(tmp_path / "capture")
+    done = recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST)
+    assert done.code == 4, done.text
+    assert done.last["code"] in ("no_texture", "no_overlap")
+    assert done.last["remedy"]
+
+
+def test_a_pure_rotation(recon: Recon, tmp_path: Path) -> None:
+    degenerate.pure_rotation(tmp_path / "capture")
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST), 4, "no_parallax", "walk around")
+
+
+def test_a_capture_that_falls_in_two_is_built_from_the_larger_part_with_a_warning(recon: Recon, tmp_path: Path) -> None:
+    degenerate.unrelated(tmp_path / "capture", 8)
+    for photo in sorted((tmp_path / "capture").glob("room_*"))[5:]:
+        photo.unlink()
+    done = recon("process", tmp_path / "capture", "-o", tmp_path / "out", *FAST, "--until", "sfm")
+    assert done.code == 0, done.text
+    (folder,) = (tmp_path / "out" / ".recon").glob("sfm-*/0000")
+    text = (folder / "sfm.json").read_text()
+    assert '"registered": 8' in text
+    assert "connect" in text
+    assert (folder / "other_models").is_dir()
+
+
+def test_a_truncated_video_gives_what_is_left_of_it(recon: Recon, tmp_path: Path) -> None:
+    whole = (Path(__file__).parent.parent / "sample_data/walk/walk.mp4").read_bytes()
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(whole[: len(whole) // 2])
+    done = recon("process", broken, "-o", tmp_path / "out", *FAST, "--until", "select")
+    # a file cut before its index at the end can't be read at all; one with the index in front yields its first half
+    assert done.code in (0, 3), done.text
+    if done.code == 3:
+        assert "broken.mp4" in done.last["message"]
+
+
+def test_a_text_named_mp4(recon: Recon, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_text("no film")
+    checked(recon("process", tmp_path / "film.mp4", "-o", tmp_path / "out"), 3, "empty_capture", "film.mp4")
+
+
+def test_odd_names_reach_the_end(recon: Recon, tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    photos = degenerate.unrelated(capture, 3)
+    os.rename(photos[0], os.path.join(os.fsencode(capture), b"\xff\xfe odd.jpg"))
+    photos[1].rename(capture / ("x" * 251 + ".jpg"))
+    photos[2].rename(capture / "<b>&'\"; rm -rf.jpg")
+    done = recon("process", capture, "-o", tmp_path / "out", *FAST, "--until", "features")
+    assert done.code == 0, done.text
+
+
+def test_a_folder_that_can_not_be_written(recon: Recon, tmp_path: Path) -> None:
+    degenerate.unrelated(tmp_path / "capture", 1)
+    checked(recon("process", tmp_path / "capture", "-o", "/proc/recon-out"), 3, "input", "/proc/recon-out")
+
+
+def test_a_cache_from_another_version(recon: Recon, tmp_path: Path) -> None:
+    degenerate.unrelated(tmp_path / "capture", 1)
+    (tmp_path / "out" / ".recon").mkdir(parents=True)
+    (tmp_path / "out" / ".recon" / "format.json").write_text('{"format": 99}')
+    checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out"), 3, "input", "format 99", "delete")
+
+
+def test_two_runs_can_not_share_a_folder(recon: Recon, tmp_path: Path) -> None:
+    from recon.process import workspace
+
+    degenerate.unrelated(tmp_path / "capture", 1)
+    with workspace(tmp_path / "out"):
+        checked(recon("process", tmp_path / "capture", "-o", tmp_path / "out"), 7, "busy")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    """A real file system of 80 MB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("only root may mount the small disk that this test fills")
+    yield folder  # type: ignore[misc]
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_the_run_goes_on(recon: Recon, tmp_path: Path, small_disk: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (3000, 3000, 3), np.uint8)
+    capture = tmp_path / "capture"
+    capture.mkdir()
+    for n in range(4):
+        cv2.imwrite(str(capture / f"{n}.png"), np.roll(noise, 500 * n, 1))  # about 27 MB each
+    done = recon("process", capture, "-o", small_disk / "out", *FAST, "--until", "select")
+    checked(done, 5, "disk_full", "free some space")
+    for n in range(2, 4):
+        (capture / f"{n}.png").unlink()
+    subprocess.run(["mount", "-o", "remount,size=300m", str(small_disk)], check=True)
+    assert recon("process", capture, "-o", small_disk / "out", *FAST, "--until", "select").code == 0
+
+
+def test_a_run_as_another_user_is_refused_in_words(tmp_path: Path) -> None:
+    """A folder that this user may not read or write (root may do all, so the command runs as nobody)."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    code = "import os, sys; os.setgid(65534); os.setuid(65534); from recon.cli import main; main()"
+    for arguments in (["process", str(closed / "capture")], ["inspect", str(closed)]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments, "--json"], capture_output=True, text=True, cwd="/")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "closed" in done.stdout
