@@ -161,7 +161,7 @@ def inspect(capture: InputPath, as_json: AsJson = False) -> None:
         from recon.terminal import inspection
 
         with tempfile.TemporaryDirectory() as scratch:
-            found = look(open_source(capture, Path(scratch)))
+            found = look(open_source(capture, Path(scratch), hashed=False))
         if as_json:
             say({"event": "inspection", **found.model_dump(mode="json")})
         else:

@@ -109,7 +109,7 @@ class Products(Section):
 
 class Report(Section):
     max_points: int = Field(300_000, ge=1000, description="points in the report's 3D view")
-    max_faces: int = Field(100_000, ge=100, description="triangles in the report's 3D view")
+    max_faces: int = Field(200_000, ge=100, description="triangles in the report's 3D view")
 
 
 class Config(Section):

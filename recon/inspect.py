@@ -72,8 +72,8 @@ class SampleFound(Record):
     sharpness_median: float
     blurred: float
     """Share."""
-    worst: tuple[str, ...]
-    """The least sharp of the sample, worst first."""
+    least_sharp: tuple[str, ...]
+    """The worst of the sample first, whether they are blurred or not."""
     brightness_median: float
     dark: float
     bright: float
@@ -256,7 +256,7 @@ def _sample(headers: list[tuple[SourceFile, Header]], config: Config) -> SampleF
         photos=len(sampled),
         sharpness_median=middle,
         blurred=_share([photo in blurred for photo in sampled]),
-        worst=tuple(photo.file.relative for photo in worst[:_WORST]),
+        least_sharp=tuple(photo.file.relative for photo in worst[:_WORST]),
         brightness_median=statistics.median(photo.quality.brightness for photo in sampled),
         dark=_share([photo.quality.brightness < _DARK for photo in sampled]),
         bright=_share([photo.quality.brightness > _BRIGHT for photo in sampled]),

@@ -56,8 +56,11 @@ def process(
     from recon.capture.source import open_source, write_source
 
     stages = stages_until(until)
+    if capture.resolve() == out.resolve():
+        raise InputError(f"{out} is the capture itself", "Choose another folder with -o: products among the photos would count as photos")
     with workspace(out) as folder:
         source = open_source(capture, folder)
+        (folder / "source").mkdir(exist_ok=True)
         write_source(source, folder / "source")
         run = Run(folder / "source", config, LocalStore(folder))
         with LocalExecutor(machine, listener, folder / "log.txt") as executor:

@@ -41,7 +41,9 @@ def test_one_failure_does_not_stop_the_rest_and_a_second_run_repeats_only_that(r
     assert states["empty"]["code"] == "empty_capture"
     assert states["good"]["registered"] == 8
     assert Path(states["good"]["report"]).is_file()
-    assert json.loads((tmp_path / "out" / "batch.json").read_text())["captures"] == sorted(first.last["captures"], key=lambda r: r["capture"])
+    assert json.loads((tmp_path / "out" / "batch.json").read_text())["captures"] == sorted(
+        first.last["captures"], key=lambda r: r["capture"]
+    )
     shutil.copytree(flight, captures / "empty", dirs_exist_ok=True)
     second = recon(*arguments)
     assert second.code == 0

@@ -13,7 +13,7 @@ LAYERS = (
     {"geometry"},
     {"config", "stage", "progress", "storage"},
     {"capture", "features", "matchers", "sfm", "dense", "surface", "products", "simulate", "evaluate"},
-    {"stages", "inspect"},
+    {"stages", "cost", "inspect"},
     {"pipeline"},
     {"executor"},
     {"process", "doctor"},

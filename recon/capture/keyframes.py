@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,9 @@ _MOVED = 0.25
 _STILL, _STILL_S = 0.1, 1.0
 """A stretch that moves less than this share for so long stands still."""
 _START_FRAMES = 8
+_MAX_PASSED = 10
 _NEIGHBOURS = 31
-"""Frames (about a second) whose median sharpness is what a frame here can have."""
+"""Frames (about a second) that a frame's sharpness is compared with."""
 
 
 @dataclass
@@ -91,6 +91,8 @@ class Chooser:
         """From the last keyframe, or from the first frame of a stretch that has no keyframe yet."""
         self._starting = 0
         """Number of frames of a stretch that has no keyframe yet."""
+        self._passed = 0
+        """Blurred frames that were passed over since the last one that was followed."""
         self._best: Candidate | None = None
         self._refused: list[dict[str, Any]] = []
         self._last: Candidate | None = None
@@ -109,17 +111,18 @@ class Chooser:
         if empty:
             self._end("the last before the view is lost")
             return
-        self.seen.blurred += measured.sharpness < quality.BLURRED
+        self.seen.blurred += measured.sharpness < quality.BLURRED_CODED
         self.seen.sharpest = max(self.seen.sharpest, measured.sharpness)
         self._recent.append(measured.sharpness)
         current = Candidate(frame, grey, measured.sharpness, measured.brightness)
         if self._tracks is None:
             self._start(current)
             return
-        self._tracks.follow(grey)
+        if self._pass_over(self._tracks, current):
+            return
         self._measure(current)
         if self._starting:
-            self._look_for_first(self._tracks, current)
+            self._look_for_first(current)
         else:
             self._note_stillness(current)
             self._advance(current)
@@ -136,10 +139,27 @@ class Chooser:
         self._starting = 1
         self._best = current
 
-    def _look_for_first(self, tracks: Tracks, current: Candidate) -> None:
+    def _pass_over(self, tracks: Tracks, current: Candidate) -> bool:
+        """Follow the tracks into the current frame; or leave them where they are if it is blurred and the next ones may do.
+
+        Blur makes tracks die that the next sharp frame would find again, so it must not count as overlap lost.
+        """
+        trial = tracks.copy()
+        trial.follow(current.grey)
+        near = not trial.lost and trial.motion < _TOO_LATE * self._goal
+        if self._is_blurred(current) and near and self._passed < _MAX_PASSED and not self._starting:
+            self._passed += 1
+            current.parallax, current.overlap = trial.motion, trial.overlap
+            if current.parallax >= _EARLY * self._goal:
+                self._refused.append(current.row(False, self._blur_in_words(current)))
+            return True
+        self._tracks, self._passed = trial, 0
+        return False
+
+    def _look_for_first(self, current: Candidate) -> None:
         """The first keyframe of a stretch is the sharpest of its first few frames, as long as they show the same."""
         self._starting += 1
-        if tracks.lost or current.parallax > self._goal / 2 or self._starting > _START_FRAMES:
+        if self._is_lost() or current.parallax > self._goal / 2 or self._starting > _START_FRAMES:
             self._choose(self._best or current, "the first", current)
             self._advance(current)
         elif self._best is None or current.sharpness > 1.02 * self._best.sharpness:
@@ -149,7 +169,7 @@ class Chooser:
         """Choose a keyframe if the current frame is too far from the last one, until it no longer is."""
         while reason := self._due(current):
             pick = self._best or self._last_that_moved()
-            if pick is None and self._tracks is not None and self._tracks.lost:
+            if pick is None and self._is_lost():
                 self._start(current)
                 return
             pick = pick or current
@@ -162,7 +182,7 @@ class Chooser:
 
     def _due(self, current: Candidate) -> str:
         """Why a keyframe must be chosen now, or ""; the current frame becomes a candidate where it may be one."""
-        if self._tracks is None or self._tracks.lost:
+        if self._is_lost():
             return "the last before the view is lost"
         if current.overlap < self._min_overlap and current.parallax >= _MOVED * self._goal:
             return "overlap"
@@ -189,7 +209,8 @@ class Chooser:
         self._flush_stillness()
         for row in self._refused:
             row["reason"] = row["reason"] or f"frame {pick.frame.index} is sharper or nearer to the parallax asked for"
-        self.rows += [*self._refused, pick.row(True, reason)]
+        # those after the pick are not decided yet
+        self.rows += [*(row for row in self._refused if row["frame"] < pick.frame.index), pick.row(True, reason)]
         self._refused, self._best, self._last, self._starting = [], None, None, 0
         self._keep(pick)
         self._tracks = Tracks(pick.grey)
@@ -208,23 +229,32 @@ class Chooser:
     def _last_that_moved(self) -> Candidate | None:
         return self._last if self._last is not None and self._last.parallax >= _MOVED * self._goal else None
 
+    def _is_lost(self) -> bool:
+        return self._tracks is None or self._tracks.lost
+
     def _measure(self, candidate: Candidate) -> None:
         if self._tracks is not None:
             candidate.parallax, candidate.overlap = self._tracks.motion, self._tracks.overlap
 
     def _is_blurred(self, candidate: Candidate) -> bool:
-        return candidate.sharpness < self._min_sharpness * median(self._recent)
+        return candidate.sharpness < self._min_sharpness * self._usual()
+
+    def _usual(self) -> float:
+        """Sharpness that frames around here can have: of the better quarter, as half of them may be blurred by steps."""
+        return float(np.percentile(self._recent, 75))
 
     def _blur_in_words(self, candidate: Candidate) -> str:
         if not self._is_blurred(candidate):
             return ""
-        return f"blurred: sharpness {candidate.sharpness:.2f}, that of its neighbours {median(self._recent):.2f}"
+        return f"blurred: sharpness {candidate.sharpness:.2f}, that of its neighbours {self._usual():.2f}"
 
     def _note_stillness(self, current: Candidate) -> None:
-        if current.parallax < _STILL * self._goal:
-            self._still = [*self._still[:1], current.row(False, "")]
+        row = current.row(False, "")
+        if self._still and abs(row["parallax"] - self._still[0]["parallax"]) < _STILL * self._goal:
+            self._still = [self._still[0], row]
         else:
             self._flush_stillness()
+            self._still = [row]
 
     def _flush_stillness(self) -> None:
         if len(self._still) == 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None
 
 _ORIENTATION = 0x0112
+_XMP = 0x02BC
 _LOSSLESS = frozenset({"PNG", "TIFF", "BMP", "DIB"})
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",)}
 _DAMAGE = (
@@ -75,7 +77,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
         width, height = image.size
         exif = image.getexif()
         known, xmp = read_exif(exif, width, height), dji.fields(_xmp(image))
-        if exif.get(_ORIENTATION) in (5, 6, 7, 8):
+        if exif.get(_ORIENTATION) in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow gives a TIFF's upright size
             width, height = height, width
         form = "JPEG" if image.format == "MPO" else str(image.format)
         return _header(form, width, height, _is_verbatim(image, path), known, xmp)
@@ -85,11 +87,14 @@ def _raw_header(path: Path, max_pixels: int) -> Header:
     width, height = raw.size(path)
     if width * height > max_pixels:
         raise _too_large(width, height, max_pixels)
+    exif = Image.Exif()
     try:
-        with _opened(path, max_pixels) as image:  # most raw formats are TIFF inside, whose first image is a thumbnail
-            return _header("RAW", width, height, False, read_exif(image.getexif(), width, height), dji.fields(_xmp(image)))
-    except InputError:
-        return _header("RAW", width, height, False, Exif(), {})
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as stream:
+            exif.load_from_fp(stream)
+            known, xmp = read_exif(exif, width, height), dji.fields(_bytes(exif.get(_XMP)))
+    except _DAMAGE:  # most raw formats are TIFF inside, CR3 and RAF are not
+        known, xmp = Exif(), {}
+    return _header("RAW", width, height, False, known, xmp)
 
 
 def _header(form: str, width: int, height: int, verbatim: bool, known: Exif, xmp: Mapping[str, float]) -> Header:
@@ -132,14 +137,16 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
 def read_preview(path: Path, size_px: int, max_pixels: int) -> NDArray[np.uint8]:
     """(h, w) grey, not rotated, of about size_px or more on the longer side: a JPEG is decoded at 1/2, 1/4 or 1/8."""
     with _opened(path, max_pixels) as image:
-        image.draft("L", (size_px, size_px))
+        share = size_px / max(image.size)
+        image.draft("L", (int(image.width * share), int(image.height * share)))
         return np.asarray(image.convert("L"))
 
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as image:
+        # Broken EXIF is a warning to Pillow, and nothing to us: the photo is good without it
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if image.width * image.height > max_pixels:
                 raise _too_large(image.width, image.height, max_pixels)
             yield image
@@ -178,5 +185,8 @@ def _is_verbatim(image: Image.Image, path: Path) -> bool:
 
 
 def _xmp(image: Image.Image) -> bytes:
-    packet: Any = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    return packet.encode("utf-8", "replace") if isinstance(packet, str) else bytes(packet)
+    return _bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+
+
+def _bytes(packet: Any) -> bytes:
+    return packet.encode("utf-8", "replace") if isinstance(packet, str) else bytes(packet or b"")

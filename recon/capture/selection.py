@@ -144,10 +144,10 @@ def _refuse_empty(source: str, seen: Seen) -> None:
         raise EmptyCapture(f"{source}: no frame can be decoded")
     if seen.black + seen.even == seen.frames:
         raise EmptyCapture(f"{source}: all {seen.frames} frames are black or of one colour ({seen.black} black)")
-    if seen.sharpest < quality.BLURRED:
+    if seen.sharpest < quality.BLURRED_CODED:
         raise EmptyCapture(
             f"{source}: all {seen.frames} frames are blurred, or show nothing but smooth surfaces: sharpness is at most "
-            f"{seen.sharpest:.2f}, that of usable frames {quality.BLURRED} and more",
+            f"{seen.sharpest:.2f}, that of usable frames {quality.BLURRED_CODED} and more",
             "Move slowly, in more light, and let the camera focus",
         )
 
@@ -157,6 +157,8 @@ def _warnings(video: dict[str, Any], frames: Frames, seen: Seen, kept: int, thin
     lost = (video["frames"] or 0) - frames.decoded
     if frames.bad_packets or lost > max(2, 0.01 * frames.decoded):
         warnings.append(f"{source}: damaged; {frames.decoded} frames were decoded, {max(lost, frames.bad_packets)} are lost")
+    if seen.blurred > 0.5 * seen.frames:
+        warnings.append(f"{source}: {seen.blurred} of {seen.frames} frames are blurred; move more slowly, in more light")
     if kept < 2:
         warnings.append(f"{source}: {kept} keyframe: nothing moves in {seen.frames} frames")
     if seen.breaks:

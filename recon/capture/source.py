@@ -106,8 +106,8 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
 
 
 def write_source(source: Source, folder: Path) -> None:
-    """``source.json`` in folder, which exists."""
-    rows = {"path": str(source.path), "files": [asdict(file) for file in source.files]}
+    """``source.json`` in folder, which exists: the files and the capture's key."""
+    rows = {"key": source.key, "path": str(source.path), "files": [asdict(file) for file in source.files]}
     # ASCII escapes: paths may hold bytes that are not UTF-8
     (folder / SOURCE_FILE).write_text(json.dumps(rows, indent=1, sort_keys=True), encoding="ascii")
 

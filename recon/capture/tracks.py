@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ _LEVELS = 4
 _MAX_RETURN_PX = 1.0
 """Tracked forth and back, a point must come home within this."""
 _FEW = 120
+_FEWEST, _SURVIVING = 8, 0.12
+_PROVEN = 3
 _NEARER = 80
 
 
@@ -30,7 +34,10 @@ class Tracks:
         self._start = self._xy.copy()
         """Where each point was in the keyframe: for one found later, where the flow says that it would have been."""
         self._original = np.ones(len(self._xy), bool)
+        self._age = np.zeros(len(self._xy), np.int32)
         self._count = len(self._xy)
+        self.lost = False
+        """Nearly nothing of the frame before was found again: a cut, or a turn too fast."""
 
     @property
     def overlap(self) -> float:
@@ -39,16 +46,20 @@ class Tracks:
 
     @property
     def motion(self) -> float:
-        """Median way of the points since the keyframe, of the image's diagonal; 0 where none is left."""
+        """Way of the nearer points since the keyframe (80th percentile), of the image's diagonal; 0 where none is left.
+
+        Far points hardly move when the camera flies on, near ones do. Only points count that were followed for a few
+        frames: on water or foliage others are found by chance.
+        """
         if not len(self._xy):
             return 0.0
-        way_px = np.percentile(np.linalg.norm(self._xy - self._start, axis=1), _NEARER)
+        proven = self._age >= min(_PROVEN, int(self._age.max()))
+        way_px = np.percentile(np.linalg.norm(self._xy[proven] - self._start[proven], axis=1), _NEARER)
         return float(way_px) / float(np.hypot(*self._last.shape))
 
-    @property
-    def lost(self) -> bool:
-        """Nearly nothing of the keyframe is left to follow: a cut, or a turn too fast."""
-        return len(self._xy) < min(20, 0.2 * self._count) or self.overlap < 0.1
+    def copy(self) -> Tracks:
+        """The same tracks, to be followed another way."""
+        return copy(self)  # follow replaces the arrays and changes none
 
     def follow(self, grey: NDArray[np.uint8]) -> None:
         """Track all points into the next frame."""
@@ -56,9 +67,11 @@ class Tracks:
             kept, moved = _flow(self._last, grey, self._xy)
         else:
             kept, moved = np.zeros(len(self._xy), bool), self._xy
-        self._xy, self._start, self._original = moved[kept], self._start[kept], self._original[kept]
+        self.lost = int(kept.sum()) < max(_FEWEST, _SURVIVING * len(kept))
+        self._xy, self._start = moved[kept], self._start[kept]
+        self._original, self._age = self._original[kept], self._age[kept] + 1
         self._last = grey
-        if 10 < len(self._xy) < _FEW:
+        if len(self._xy) < _FEW and not self.lost:
             self._replenish(grey)
 
     def _replenish(self, grey: NDArray[np.uint8]) -> None:
@@ -67,6 +80,7 @@ class Tracks:
         self._xy = np.concatenate([self._xy, found])
         self._start = np.concatenate([self._start, found - way])
         self._original = np.concatenate([self._original, np.zeros(len(found), bool)])
+        self._age = np.concatenate([self._age, np.zeros(len(found), np.int32)])
 
 
 def _corners(grey: NDArray[np.uint8], taken: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -98,11 +98,13 @@ class Frames:
             stream = _video_stream(container, self._path)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = self._threads
-            start = float((stream.start_time or 0) * stream.time_base)
+            start = None if stream.start_time is None else float(stream.start_time * stream.time_base)
             rate = float(stream.average_rate or stream.guessed_rate or 30)
             for decoded in self._decode(container, stream):
                 time = decoded.time
-                timestamp_s = self.decoded / rate if time is None else time - start
+                if start is None:
+                    start = time  # Matroska does not say where a stream starts
+                timestamp_s = self.decoded / rate if time is None or start is None else time - start
                 index = self.decoded
                 self.decoded += 1
                 if not decoded.is_corrupt:

@@ -16,7 +16,7 @@ CELLS = 100
 def heap_volume(xyz: NDArray[np.float64], center: tuple[float, float], radius: float, base: float) -> float:
     """Volume between a level base and the cloud (N, 3), z up, within a circle: median heights on a grid, gaps filled linearly.
 
-    Raises InputError where the cloud covers less than half of the circle's bounding square's cells near its points.
+    Raises InputError where fewer than ``CELLS`` points lie on it.
     """
     local = xyz[:, :2] - center
     inside = (np.abs(local) <= radius).all(1)

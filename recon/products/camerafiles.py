@@ -12,7 +12,7 @@ import pycolmap
 
 from recon.capture.records import write_json
 from recon.geometry.frames import omega_phi_kappa_deg, opengl_world_from_cam, yaw_pitch_roll_deg
-from recon.products.geodesy import LocalFrame
+from recon.geometry.geodesy import LocalFrame
 
 _DISTORTION = {
     "SIMPLE_PINHOLE": (),
@@ -77,11 +77,9 @@ def write_cameras_csv(
                 ["", "", ""] if degrees is None else [f"{degrees[number, 0]:.9f}", f"{degrees[number, 1]:.9f}", f"{degrees[number, 2]:.4f}"]
             )
             residual = residuals.get(image.name, {}).get("residual_px")
-            table.writerow(
-                [image.name, *(f"{value:.6f}" for value in centers[number]), *angles, *where, cameras.get(image.name, "")]
-                + [f"{model.cameras[image.camera_id].mean_focal_length():.4f}", image.num_points3D]
-                + ["" if residual is None else f"{residual:.4f}"]
-            )
+            focal = f"{model.cameras[image.camera_id].mean_focal_length():.4f}"
+            fit = [cameras.get(image.name, ""), focal, image.num_points3D, "" if residual is None else f"{residual:.4f}"]
+            table.writerow([image.name, *(f"{value:.6f}" for value in centers[number]), *angles, *where, *fit])
 
 
 def _intrinsics(camera: pycolmap.Camera) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pycolmap
 from recon.capture.records import ImageSet, read_json, write_json
 from recon.config import Products
 from recon.dense.view import read_points
+from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
-from recon.products.geodesy import LocalFrame
 from recon.products.gltf import write_glb
 from recon.products.obj import write_obj
 from recon.products.pictures import write_preview, write_turntable

@@ -33,7 +33,7 @@ def write_obj(folder: Path, mesh: TexturedMesh, comment: str) -> list[Path]:
             of_page = split.page == number
             stream.write(f"usemtl page_{number}\n")
             rows = np.stack([corners[of_page], split.faces[of_page], corners[of_page]], axis=2) + 1  # OBJ counts from one
-            stream.writelines("f %d/%d/%d %d/%d/%d %d/%d/%d\n" % tuple(row) for row in rows.reshape(-1, 9).tolist())
+            stream.writelines(f"f {a}/{b}/{c} {d}/{e}/{f} {g}/{h}/{i}\n" for a, b, c, d, e, f, g, h, i in rows.reshape(-1, 9).tolist())
     return [obj, mtl, *pages]
 
 

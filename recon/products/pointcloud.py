@@ -13,7 +13,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from recon.dense.view import Points
-from recon.products.geodesy import LocalFrame
+from recon.geometry.geodesy import LocalFrame
 
 _CREATED = datetime.date(2000, 1, 1)  # a header's date would make equal runs unequal
 _STEP_M = 0.001

@@ -14,8 +14,8 @@ _FOV_DEG = 35.0
 _SUBJECT = (0.01, 0.99)  # quantiles of the points that must lie in the picture: strays do not push the subject away
 _ONE_SIDED = 0.45  # mean horizontal direction to the cameras, 0 all around .. 1 all from one side
 _THREE_QUARTER_DEG = 22.0
-_FILL = 0.9  # share of the picture that the subject may take
-_SWING_DEG = 38.0  # half the swing of a turntable where only one side was seen
+_FILL = 0.86  # share of the picture that the subject may take
+_SWING_DEG = 30.0  # half the swing of a turntable where only one side was seen
 _NADIR_DEG = 60.0  # cameras that look from higher than this look down
 _MAX_POINTS = 20_000
 
@@ -76,12 +76,9 @@ def choose_orbit(xyz: NDArray[np.float32], views: NDArray[np.uint8], centers: ND
     elevation = math.degrees(math.asin(float(np.clip(directions[:, 2].mean(), -1, 1))))
     flat = float(np.hypot(mean[0], mean[1]))
     one_sided = flat > _ONE_SIDED and elevation < _NADIR_DEG
-    if one_sided:
-        azimuth = math.degrees(math.atan2(mean[1], mean[0])) + _THREE_QUARTER_DEG
-    else:
-        azimuth = _across(subject, mean) + _THREE_QUARTER_DEG
+    facing = math.degrees(math.atan2(mean[1], mean[0])) if one_sided else _across(subject, mean)
     height = 42.0 if elevation > _NADIR_DEG else float(np.clip(elevation + 5, 12, 40))
-    return Orbit(subject, azimuth, height, one_sided)
+    return Orbit(subject, facing + _THREE_QUARTER_DEG, height, one_sided)
 
 
 def _centre(across: NDArray[np.float64], depth: NDArray[np.float64]) -> float:

@@ -138,5 +138,5 @@ def sees(
     rays = np.concatenate([np.tile(center, (len(index), 1)), xyz[index] - center], 1).astype(np.float32)
     reach = raycaster.cast_rays(open3d.core.Tensor(rays), nthreads=1)["t_hit"].numpy()
     mask = np.zeros(len(xyz), bool)
-    mask[index[reach > 1 - 1e-3]] = True
+    mask[index[reach > 1 - 1e-4]] = True
     return uv, mask

@@ -36,7 +36,7 @@ class Material:
         return [*self.first, *self.second, self.coarsest_m, self.octaves, self.contrast, PATTERNS.index(self.pattern), self.pattern_m]
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _hash(x: int, y: int, z: int, seed: int) -> np.uint32:
     h = np.uint32(np.uint32(x) * np.uint32(0x8DA6B343)) ^ np.uint32(np.uint32(y) * np.uint32(0xD8163841))
     h ^= np.uint32(np.uint32(z) * np.uint32(0xCB1AB31F)) ^ np.uint32(np.uint32(seed) * np.uint32(0x9E3779B9))
@@ -45,12 +45,12 @@ def _hash(x: int, y: int, z: int, seed: int) -> np.uint32:
     return np.uint32(h ^ (h >> np.uint32(15)))
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _unit(h: np.uint32) -> float:
     return float(h) / 4294967296.0
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _gradient(h: np.uint32, x: float, y: float, z: float) -> float:
     k = h & np.uint32(15)
     u = x if k < 8 else y
@@ -58,7 +58,7 @@ def _gradient(h: np.uint32, x: float, y: float, z: float) -> float:
     return (u if k & np.uint32(1) == 0 else -u) + (v if k & np.uint32(2) == 0 else -v)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _noise(x: float, y: float, z: float, seed: int) -> float:
     """Gradient noise of unit lattice, about -1..1."""
     x0, y0, z0 = np.floor(x), np.floor(y), np.floor(z)
@@ -79,7 +79,7 @@ def _noise(x: float, y: float, z: float, seed: int) -> float:
     return total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def fractal_noise(points: NDArray[np.float64], wavelength: float, seed: int, octaves: int) -> NDArray[np.float64]:
     """(N,) smooth noise at (N, 3) points, about -1..1, each octave half as long and half as strong as the one before."""
     total = np.zeros(len(points))
@@ -91,19 +91,19 @@ def fractal_noise(points: NDArray[np.float64], wavelength: float, seed: int, oct
     return total
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _visible(wavelength: float, footprint: float) -> float:
     """1 where a wavelength is well sampled, 0 below two pixels."""
     return min(1.0, max(0.0, wavelength / footprint / 1.5 - 1.0))
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, inline="always", error_model="numpy")
 def _edge(distance: float, width: float, footprint: float) -> float:
     """0 in a joint of the given half width, 1 away from it, softened over a pixel."""
     return min(1.0, max(0.0, (distance - width) / max(footprint, 0.2 * width) + 0.5))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _bricks(x: float, y: float, z: float, size: float, footprint: float, seed: int) -> float:
     """Tone factor of a running bond filling space."""
     seen = _visible(size * BRICK_HEIGHT, footprint)
@@ -121,7 +121,7 @@ def _bricks(x: float, y: float, z: float, size: float, footprint: float, seed: i
     return float(1.0 + seen * (tone * mortar + 0.35 * (1 - mortar) - 1.0))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _stones(x: float, y: float, z: float, size: float, footprint: float, seed: int) -> float:
     """Tone factor of packed stones: a random tone a cell, dark between them."""
     seen = _visible(size, footprint)
@@ -149,7 +149,7 @@ def _stones(x: float, y: float, z: float, size: float, footprint: float, seed: i
     return float(1.0 + seen * (tone * inside + 0.3 * (1 - inside) - 1.0))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def shade(
     points: NDArray[np.float32],
     normals: NDArray[np.float32],

@@ -33,20 +33,24 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.capture.pixels import read_rgb
     from recon.dense.fusion import Agreement, Seen, fuse_view
     from recon.dense.view import DepthMap, Points, read_views
+
     views = read_views(inputs)
     cache = {}
+
     def load(i):
         if i not in cache:
             p = next(f for folder in inputs["depth"] if (f := folder / "depth" / f"{views[i].name}.npz").exists())
             cache[i] = Seen(views[i], DepthMap.load(p))
         return cache[i]
+
     parts = []
     for i, others in zip(shard["views"], shard["neighbours"]):
         ref = load(i)
         h, w = ref.map.depth.shape
         rgb = cv2.resize(read_rgb(views[i].path), (w, h), interpolation=cv2.INTER_AREA)
-        ag = Agreement(min(config.fuse.min_views, len(others)+1), config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
+        ag = Agreement(min(config.fuse.min_views, len(others) + 1), config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
         parts.append(fuse_view(i, ref, ((j, load(j)) for j in others), rgb, ag))
     Points.concatenate(parts).save(out / "points.npz")
+
 
 stage = Stage("fuse", ("undistort", "depth", "georef"), run, split)

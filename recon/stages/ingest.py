@@ -84,4 +84,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=(), run=run, split=split, memory_mb=800)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800)

@@ -15,7 +15,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.surface.mesh import MESH_FILE
 
     parts = (Points.load(folder / "points.npz") for folder in inputs["fuse"])
-    mesh, summary = build_mesh(parts, config.mesh, work.threads, work.tell)
+    mesh, summary = build_mesh(parts, config.mesh, work)
     mesh.save(out / MESH_FILE)
     write_json(out / "mesh.json", summary)
 

@@ -25,10 +25,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     mesh = TriMesh.load(inputs["mesh"][0] / MESH_FILE)
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     photos = registered_photos(model, ImageSet.read(inputs))
-    textured = texture_mesh(mesh, photos, config.texture, work.threads, work.tell)
-    np.savez(
-        out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page
-    )
+    textured = texture_mesh(mesh, photos, config.texture, work)
+    np.savez(out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page)
     for number, page in enumerate(textured.pages):
         write_jpeg(out / f"page_{number}.jpg", page, JPEG_QUALITY)
     write_json(out / "texture.json", textured.summary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from recon.config import Mesh
 from recon.dense.view import Points
 from recon.errors import NoSurface
+from recon.stage import Work
 from recon.surface.mesh import TriMesh, face_areas, vertex_normals
 from recon.surface.poisson import reconstruct
 from recon.surface.simplify import simplify
@@ -22,25 +23,23 @@ _COLOUR_NEIGHBOURS = 8
 _MUCH_CUT = 0.9
 
 
-def build_mesh(
-    parts: Iterable[Points], options: Mesh, threads: int = 1, tell: Callable[..., None] = lambda fraction: None
-) -> tuple[TriMesh, dict[str, Any]]:
+def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
     """The surface of a cloud that comes in parts, and what ``mesh.json`` says of it. Raises NoSurface."""
     samples = thin(parts, options.max_points)
-    tell(0.1)
+    work.tell(0.1)
     surface = reconstruct(samples, options.faces, options.depth)
-    tell(0.5)
-    trimmed = trim(surface, samples, options.trim, threads)
+    work.tell(0.5)
+    trimmed = trim(surface, samples, options.trim, work.threads)
     if not len(trimmed.faces):
         raise NoSurface(
             f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud", "Lower mesh.trim, or take more photos"
         )
-    tell(0.7)
+    work.tell(0.7)
     vertices, faces = simplify(surface.vertices, trimmed.faces, options.faces)
     if not len(faces):
         raise NoSurface(f"nothing of the surface is left at {options.faces} faces", "Raise mesh.faces")
-    tell(0.9)
-    mesh = _dressed(vertices, faces, samples, threads)
+    work.tell(0.9)
+    mesh = _dressed(vertices, faces, samples, work.threads)
     summary = {
         "faces": len(faces),
         "faces_asked": options.faces,

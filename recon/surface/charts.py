@@ -45,9 +45,7 @@ def corner_pixels(mesh: TriMesh, photos: list[Photo], label: NDArray[np.int32], 
     return corners
 
 
-def make_charts(
-    mesh: TriMesh, label: NDArray[np.int32], corners: NDArray[np.float64], pairs: NDArray[np.int64], max_texels: int
-) -> Charts:
+def make_charts(mesh: TriMesh, label: NDArray[np.int32], corners: NDArray[np.float64], pairs: NDArray[np.int64], max_texels: int) -> Charts:
     """Connected faces of the same photo, cut up where they would not fit on a page of max_texels."""
     plain = label < 0
     corners = corners.copy()

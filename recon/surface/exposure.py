@@ -87,7 +87,7 @@ def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDAr
     possible = known & (deviation > limit / 2)
     for _ in range(_GROWTH):
         foreign = _grow(candidates.photo, foreign, possible, pairs)
-    return _grow(candidates.photo, foreign, known, pairs)
+    return np.asarray(_grow(candidates.photo, foreign, known, pairs))
 
 
 @numba.njit(cache=True)
@@ -115,9 +115,7 @@ def _spread(
 
 
 @numba.njit(cache=True)
-def _grow(
-    photo: NDArray[np.int32], marked: NDArray[np.bool_], allowed: NDArray[np.bool_], pairs: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _grow(photo: NDArray[np.int32], marked: NDArray[np.bool_], allowed: NDArray[np.bool_], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Marks and the allowed slots of the same photo at neighbouring faces."""
     grown = marked.copy()
     for p in range(len(pairs)):

@@ -39,7 +39,7 @@ def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: ND
         if (merged == label).all():
             break
         label = merged
-    return label
+    return np.asarray(label)
 
 
 def _neighbours(pairs: NDArray[np.int64], faces: int) -> NDArray[np.int32]:

@@ -63,7 +63,7 @@ def reconstruct(samples: Samples, faces: int, depth: int = 0) -> Surface:
 
 def _affordable_cell(xyz: NDArray[np.float64], side: float, faces: int) -> float:
     """The smallest cell edge, in half octaves of the cube, whose occupied cells give at most so many faces."""
-    cell = side / 2**MIN_DEPTH
+    cell: float = side / 2**MIN_DEPTH
     while cell > side / 2**MAX_DEPTH:
         finer = cell / 2**0.5
         index = np.floor(xyz / finer).astype(np.int64)

@@ -58,7 +58,7 @@ class Seams:
         row, side = np.nonzero(self.labels < 0)
         self.colours[row, side] = mesh.rgb[self.ends[row]]
 
-    def offsets(self, mesh: TriMesh, label: NDArray[np.int32], edges: Edges) -> NDArray[np.float32]:
+    def offsets(self, mesh: TriMesh, label: NDArray[np.int32]) -> NDArray[np.float32]:
         """(F, 3, 3) what to add to the colours at each face's corners, by channel.
 
         Least squares: colours plus offsets agree across seams, offsets vary little within a chart and stay near zero.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.config import Texture
+from recon.stage import Work
 from recon.surface.atlas import Atlas, pack
 from recon.surface.charts import Charts, corner_pixels, make_charts
 from recon.surface.exposure import exposure_gains, inconsistent
@@ -45,20 +46,18 @@ class Textured:
     """What ``texture.json`` says of it."""
 
 
-def texture_mesh(
-    mesh: TriMesh, photos: list[Photo], options: Texture, threads: int = 1, tell: Callable[..., None] = lambda fraction: None
-) -> Textured:
+def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Work) -> Textured:
     """The mesh with colours from the photos, and from its vertices where no photo sees it."""
     edges = Edges.of(mesh.faces)
     pairs, _ = edges.face_pairs()
-    candidates = find_candidates(mesh, photos, options.max_size_px, threads, lambda fraction: tell(0.4 * fraction))
+    candidates = find_candidates(mesh, photos, options.max_size_px, work.threads, lambda fraction: work.tell(0.4 * fraction))
     gains = exposure_gains(candidates, len(photos))
     rejected = inconsistent(candidates, gains, pairs)
     label = choose_photos(candidates, rejected, pairs)
-    tell(0.5)
+    work.tell(0.5)
     charts, atlas, size_px = _lay_out(mesh, photos, label, pairs, options)
-    tell(0.55)
-    pages = _paint(mesh, photos, gains, label, edges, charts, atlas, size_px, lambda fraction: tell(0.55 + 0.45 * fraction))
+    work.tell(0.55)
+    pages = _paint(mesh, photos, gains, label, edges, charts, atlas, size_px, lambda fraction: work.tell(0.55 + 0.45 * fraction))
     area = face_areas(mesh.vertices, mesh.faces)
     seen_share = float(area[label >= 0].sum() / area.sum())
     summary = {
@@ -121,7 +120,7 @@ def _paint(
                 pages[texels.page].reshape(-1, 3)[texels.index] = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
         tell(0.6 * (index + 1) / len(photos))
     seams.look_plain(mesh)
-    offsets = seams.offsets(mesh, label, edges)
+    offsets = seams.offsets(mesh, label)
     offsets[label < 0] += mesh.rgb[mesh.faces[label < 0]]
     tell(0.8)
     for index in range(-1, len(photos)):
@@ -197,7 +196,8 @@ def _warnings(photos: list[Photo], seen_share: float, gains: NDArray[np.float64]
     strong = [photo.name for photo, gain in zip(photos, gains, strict=True) if np.abs(np.log(gain)).max() > np.log(_STRONG_GAIN)]
     if strong:
         warnings.append(
-            f"{len(strong)} photos differ in exposure by more than {_STRONG_GAIN} from the others and were evened out: {', '.join(strong[:5])}"
+            f"{len(strong)} photos differ from the others by more than {_STRONG_GAIN} in exposure, and were evened out: "
+            + ", ".join(strong[:5])
         )
     if size_px < options.max_size_px:
         warnings.append(

@@ -78,7 +78,8 @@ def _spacing(xyz: NDArray[np.float64]) -> float:
     distance = cKDTree(xyz).query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
     extent = float(np.ptp(xyz, axis=0).max())
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
-    return max(float(np.median(distance)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5, extent * 1e-6)
+    typical: float = float(np.median(distance)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
+    return max(typical, extent * 1e-6)
 
 
 def _rows(part: Points) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ def trim(surface: Surface, samples: Samples, share: float, threads: int = 1) -> 
     ``share`` of the supported area, where samples are sparsest, is cut away too.
     """
     areas = face_areas(surface.vertices, surface.faces)
-    lost = ~supported(surface, samples, threads)[surface.faces].all(axis=1)
+    lost: NDArray[np.bool_] = ~np.asarray(supported(surface, samples, threads)[surface.faces].all(axis=1))
     lost |= _sparsest(surface.density[surface.faces].mean(axis=1), areas, lost, share)
     edges = Edges.of(surface.faces)
     pairs, of_pair = edges.face_pairs()

@@ -85,9 +85,7 @@ class Visibility:
         return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=self._threads).numpy(), dtype=bool)
 
 
-def find_candidates(
-    mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int = 1, tell: Callable[[float], None] = lambda fraction: None
-) -> Candidates:
+def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int, tell: Callable[[float], None]) -> Candidates:
     """The photos that see each face best. Holds one photo at a time; corners within a masked pixel don't count as seen."""
     visibility = Visibility(mesh, threads)
     candidates = Candidates.empty(len(mesh.faces), min(MAX_CANDIDATES, len(photos)))
@@ -98,7 +96,8 @@ def find_candidates(
         if len(seen):
             glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
             places = np.einsum("sk,fkc->fsc", _SAMPLES, corners) * glance
-            seen, corners, places = (part[_unmasked(photo, places)] for part in (seen, corners, places))
+            usable = _unmasked(photo, places)
+            seen, corners, places = seen[usable], corners[usable], places[usable]
             rgb = sample(photo.pixels(_GLANCE_PX), places).mean(axis=1)
             sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
             quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
@@ -140,4 +139,4 @@ def _area_px(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 def _off_border(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """(N,) 0..1: lenses are darker and softer towards the border."""
     margin = np.minimum(corners, np.asarray(size) - corners).min(axis=(1, 2))
-    return np.clip(margin / (_BORDER * max(size)), 0.05, 1.0)
+    return np.asarray(np.clip(margin / (_BORDER * max(size)), 0.05, 1.0))

@@ -109,3 +109,32 @@ def png_bomb(path: Path, side: int) -> Path:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + chunk(b"IEND", b""))
     return path
+
+
+def write_dng(path: Path, rgb: Rgb, orientation: int = 1) -> Path:
+    """A minimal DNG 1.4: a 16-bit RGGB mosaic of linear sRGB, which a raw developer turns back into about these pixels."""
+    linear = np.where(rgb <= 10, rgb / 255 / 12.92, ((rgb / 255 + 0.055) / 1.055) ** 2.4)
+    mosaic = np.empty(rgb.shape[:2], np.float64)
+    for y, x, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        mosaic[y::2, x::2] = linear[y::2, x::2, channel]
+    pixels = (mosaic * 65535).round().astype("<u2").tobytes()
+    srgb_from_xyz = [3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570]
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags.update({254: 0, 256: rgb.shape[1], 257: rgb.shape[0], 258: 16, 259: 1, 262: 32803, 271: "Maker", 272: "Raw", 274: orientation})
+    tags.update({277: 1, 278: rgb.shape[0], 279: len(pixels), 284: 1})
+    for tag, kind, value in (
+        (33421, 3, (2, 2)),
+        (33422, 1, bytes([0, 1, 1, 2])),
+        (50706, 1, bytes([1, 4, 0, 0])),
+        (50708, 2, "Maker Raw"),
+        (50714, 3, 0),
+        (50717, 4, 65535),
+        (50721, 10, tuple(rational(value) for value in srgb_from_xyz)),
+        (50728, 5, (rational(1), rational(1), rational(1))),
+        (50778, 3, 21),
+        (273, 4, 0),
+    ):
+        tags.tagtype[tag] = kind
+        tags[tag] = value
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + tags.tobytes(8) + pixels)
+    return path

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from capture.media import exif, png_bomb, rational, save, texture
+from capture.media import exif, png_bomb, rational, save, texture, write_dng
 from PIL import Image
 
 from recon.capture import raw
@@ -93,7 +93,10 @@ def test_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
 
 
 def test_orientation_of_heic(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.heic", np.ascontiguousarray(np.rot90(RGB)), exif=exif({0x0112: 6}))
+    image = Image.fromarray(np.ascontiguousarray(np.rot90(RGB)))
+    image.info["exif"] = exif({0x0112: 6}).tobytes()  # from here the encoder makes the file's own rotation, as phones do
+    path = tmp_path / "a.heic"
+    image.save(path, quality=95)
     header = read_header(path, LIMIT)
     pixels, _ = read_pixels(path, LIMIT)
     assert (header.width, header.height) == (pixels.shape[1], pixels.shape[0]) == (W, H)
@@ -195,3 +198,18 @@ def test_raw_photos_name_what_is_missing_or_wrong(tmp_path: Path) -> None:
     reason = "LibRaw reads" if raw.available() else r"pip install 'recon\[raw\]'"
     with pytest.raises(InputError, match=reason):
         read_header(tmp_path / "a.dng", LIMIT)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 1), (3, 2), (8, 3)])
+def test_raw_photos_are_developed_upright(tmp_path: Path, orientation: int, turns: int) -> None:
+    pytest.importorskip("rawpy")
+    path = write_dng(tmp_path / "a.dng", np.ascontiguousarray(np.rot90(RGB, turns)), orientation)
+    header = read_header(path, LIMIT)
+    assert (header.format, header.verbatim, header.camera) == ("RAW", False, f"Maker Raw {W}x{H}")
+    assert header.stored_suffix("a.dng") == ".jpg"
+    pixels, mask = read_pixels(path, LIMIT)
+    assert mask is None
+    assert (header.width, header.height) == (pixels.shape[1], pixels.shape[0]) == (W, H)
+    assert np.corrcoef(pixels[..., 1].ravel(), RGB[..., 1].ravel())[0, 1] > 0.95
+    with pytest.raises(TooLarge):
+        read_header(path, 1000)

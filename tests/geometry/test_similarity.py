@@ -63,5 +63,5 @@ def test_spread_tells_a_line():
 
 @pytest.mark.parametrize("source", [np.zeros((2, 3)), np.full((5, 3), 7.0)])
 def test_too_little_is_said_in_words(source):
-    with pytest.raises(InputError, match="2 point pairs|5 points"):
+    with pytest.raises(InputError, match=r"2 point pairs|5 points"):
         fit_similarity(source, source)

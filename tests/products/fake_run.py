@@ -81,7 +81,7 @@ def write_texture(folder: Path) -> None:
             np.ascontiguousarray(page[..., ::-1].clip(0, 255).astype(np.uint8)),
             [cv2.IMWRITE_JPEG_QUALITY, 95],
         )
-    write_json(folder / "texture.json", {"pages": 2, "page_px": 256, "coverage": 0.97, "warnings": []})
+    write_json(folder / "texture.json", {"faces": 2176, "seen_share": 0.97, "pages": [[256, 256], [256, 256]], "warnings": []})
 
 
 def sample_points(count: int = 4000, seed: int = 0) -> Points:
@@ -170,7 +170,7 @@ def make_run(root: Path, metric: bool = True, count: int = 12) -> dict[str, tupl
         "rms_m": 0.4 if metric else None,
         "sigma_scale": 0.01 if metric else None,
         "gps_used": count if metric else 0,
-        "gps_rejected": [],
+        "gps_rejected": 0,
         "warnings": [],
     }
     write_json(inputs["georef"][0] / "georef.json", georef)
@@ -221,7 +221,10 @@ def _write_images(inputs: dict[str, tuple[Path, ...]], names: list[str], metric:
 def _write_matches(inputs: dict[str, tuple[Path, ...]], names: list[str]) -> None:
     pairs = [[a, b] for i, a in enumerate(names) for b in names[i + 1 :]]
     write_json(inputs["pairs"][0] / "pairs.json", {"pairs": pairs, "sources": {"exhaustive": len(pairs)}})
-    rows = [{"name1": pair[0], "name2": pair[1], "raw": 200, "inliers": max(0, 150 - 20 * k % 170), "geometry": "calibrated"} for k, pair in enumerate(pairs)]
+    rows = [
+        {"name1": pair[0], "name2": pair[1], "raw": 200, "inliers": max(0, 150 - 20 * k % 170), "geometry": "calibrated"}
+        for k, pair in enumerate(pairs)
+    ]
     write_json(inputs["matches"][0] / "matches.json", {"pairs": rows})
 
 

@@ -39,7 +39,9 @@ def ifd_of(path, ifd):
 
 def gps_of(path):
     gps = ifd_of(path, ExifTags.IFD.GPSInfo)
-    lat, lon = (float(np.dot([float(v) for v in gps[tag]], [1, 1 / 60, 1 / 3600])) for tag in (ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude))
+    lat, lon = (
+        float(np.dot([float(v) for v in gps[tag]], [1, 1 / 60, 1 / 3600])) for tag in (ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude)
+    )
     assert gps[ExifTags.GPS.GPSLatitudeRef] == "N"
     return east_north_up(lat, lon, float(gps[ExifTags.GPS.GPSAltitude]))
 
@@ -81,7 +83,7 @@ def test_gps_has_the_noise_and_bias_asked_for(flight):
 
 def test_gps_rounds_to_millimetres(tmp_path):
     enu = np.array([[120.5, -80.25, 63.125]])
-    (lat, lon, alt), = geographic(enu, ORIGIN)
+    ((lat, lon, alt),) = geographic(enu, ORIGIN)
     exif = Image.Exif()
     add_gps(exif, lat, lon, alt)
     Image.new("RGB", (8, 8)).save(tmp_path / "p.jpg", exif=exif)
@@ -215,7 +217,7 @@ def test_unfit_requests_are_refused_in_words(tmp_path):
     simulate("drone", tmp_path / "b", images=2, size=(32, 24))
     with pytest.raises(InputError, match="already"):
         simulate("drone", tmp_path / "b")
-    with pytest.raises(NotFound, match="truth.json"):
+    with pytest.raises(NotFound, match=r"truth\.json"):
         Truth.read(tmp_path)
 
 

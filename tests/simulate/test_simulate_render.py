@@ -24,7 +24,9 @@ def cam_from_world():
     return pose(look_at(center, np.array([0, 0, 0.5]), roll_deg=7), center)
 
 
-@pytest.mark.parametrize("distortion, fisheye", [((), False), ((-0.08,), False), ((-0.1, 0.02, 1e-3, -2e-3), False), ((0.03, -0.01, 0, 0), True)])
+@pytest.mark.parametrize(
+    ("distortion", "fisheye"), [((), False), ((-0.08,), False), ((-0.1, 0.02, 1e-3, -2e-3), False), ((0.03, -0.01, 0, 0), True)]
+)
 def test_depth_and_projection_agree(scene, cam_from_world, distortion, fisheye):
     camera = make_camera(SIZE, 0.6, distortion, fisheye)
     depth = render_depth(scene, camera, cam_from_world)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -47,11 +46,11 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, views
         "mean_track_length": sfm.get("mean_track_length"),
         "sparse_points": model.num_points3D(),
         "points": len(views),
-        "points_by_views": {str(count): number for count, number in sorted(Counter(views.tolist()).items())},
+        "points_by_views": {str(count): int(number) for count, number in enumerate(np.bincount(views)) if number},
         "faces": mesh["faces"],
         "vertices": mesh.get("vertices"),
         "mesh": {key: value for key, value in mesh.items() if key != "warnings"},
-        "texture": {key: value for key, value in texture.items() if key != "warnings"},
+        "texture": {"coverage": texture.get("seen_share"), **{key: value for key, value in texture.items() if key != "warnings"}},
         "matching": _matching(inputs),
         "per_image": _per_image(model, records, sfm),
         "stages": stage_rows(inputs),
@@ -153,9 +152,7 @@ def _keyframes(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         "videos": [
             {
                 "source": source,
-                "frames": [
-                    [row["timestamp_s"], bool(row["kept"]), str(row["reason"])] for row in of_video if str(row["source"]) == source
-                ],
+                "frames": [[row["timestamp_s"], bool(row["kept"]), str(row["reason"])] for row in of_video if str(row["source"]) == source],
             }
             for source in sources
         ],
@@ -187,7 +184,7 @@ def _cameras(model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...]) -
 
 
 def _scale(georef: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("metric", "source", "unit", "frame", "crs", "origin", "rms_m", "sigma_scale", "gps_used", "gps_rejected")
+    keys = ("metric", "source", "unit", "frame", "crs", "origin", "rms_m", "rms_east_north_up_m", "sigma_scale", "gps_used", "gps_rejected")
     return {key: georef.get(key) for key in keys}
 
 

@@ -24,13 +24,15 @@ class _Rule:
     low_is_bad: bool = True
 
     def level(self, value: float) -> Level:
-        bad = (lambda limit: value < limit) if self.low_is_bad else (lambda limit: value > limit)
-        return "red" if bad(self.red) else "amber" if bad(self.amber) else "green"
+        sign = 1 if self.low_is_bad else -1
+        if sign * value < sign * self.red:
+            return "red"
+        return "amber" if sign * value < sign * self.amber else "green"
 
 
 def _registered_share(facts: Mapping[str, Any]) -> float:
     images = facts["images"]
-    return images["registered"] / max(1, images["used"]) * 100
+    return 100.0 * float(images["registered"]) / max(1, int(images["used"]))
 
 
 def _coverage(facts: Mapping[str, Any]) -> float | None:
@@ -107,6 +109,8 @@ _RULES = (
         "low_texture_coverage",
     ),
 )
+_WATCHED = {"arbitrary_scale": "georef", "low_texture_coverage": "texture"}
+"""Codes of our own warnings, and the stage whose plain sentences say the same."""
 _HEADLINES = {
     "green": "A sound reconstruction",
     "amber": "Usable, with weak places",
@@ -134,7 +138,7 @@ def judge(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_warnings(facts: Mapping[str, Any], already: Set[str | None]) -> list[dict[str, str]]:
-    """Warnings that follow from the figures, unless a stage gave one of the same code."""
+    """Warnings that follow from the figures, unless one of that code, or of the stage that watches the figure, is there already."""
     rows = []
     for rule in _RULES:
         value = rule.figure(facts)
@@ -149,7 +153,7 @@ def own_warnings(facts: Mapping[str, Any], already: Set[str | None]) -> list[dic
         message = "the unit is arbitrary: nothing in the capture tells how large it is"
         remedy = "Use photos or video with GPS if you need metres; until then measure one known length and scale by it"
         rows.append({"code": "arbitrary_scale", "stage": "georef", "message": message, "remedy": remedy})
-    return [row for row in rows if row["code"] not in already]
+    return [row for row in rows if row["code"] not in already and _WATCHED.get(row["code"]) not in already]
 
 
 def _say(rule: _Rule, value: float, facts: Mapping[str, Any]) -> str:

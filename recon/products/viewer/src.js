@@ -147,7 +147,7 @@ function start() {
   }
 
   function look(direction) {
-    const distance = (about.radius * 1.15) / Math.sin(((camera.fov / 2) * Math.PI) / 180) / Math.min(1, Math.max(camera.aspect, 0.5));
+    const distance = (about.radius * 0.95) / Math.sin(((camera.fov / 2) * Math.PI) / 180) / Math.min(1, camera.aspect);
     controls.target.fromArray(about.center);
     camera.position.copy(controls.target).addScaledVector(new Vector3(...direction).normalize(), distance);
     controls.update();

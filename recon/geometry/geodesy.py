@@ -1,4 +1,4 @@
-"""From the local east-north-up frame to degrees and to projected coordinates."""
+"""Between degrees, a local east-north-up frame and projected coordinates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyproj
+import pyproj.aoi
+import pyproj.database
 from numpy.typing import NDArray
 
 _WGS84 = "EPSG:4979"
@@ -28,6 +30,11 @@ class LocalFrame:
     crs: str
 
     @classmethod
+    def at(cls, lat_deg: float, lon_deg: float, alt_m: float = 0.0) -> LocalFrame:
+        """The frame with its origin there, handing coordinates out in the UTM zone of that place."""
+        return cls(lat_deg, lon_deg, alt_m, utm_crs(lat_deg, lon_deg))
+
+    @classmethod
     def from_georef(cls, georef: Mapping[str, Any]) -> LocalFrame | None:
         """The frame that ``georef.json`` states; None where there is no origin or CRS."""
         origin, crs = georef.get("origin"), georef.get("crs")
@@ -43,6 +50,12 @@ class LocalFrame:
             " +step +inv +proj=cart +ellps=WGS84 +step +proj=unitconvert +xy_in=rad +xy_out=deg"
         )
 
+    def from_geodetic(self, lat_lon_alt: NDArray[Any]) -> NDArray[np.float64]:
+        """(N, 3) east, north, up in metres, of latitude and longitude in degrees and altitude in metres."""
+        lat, lon, alt = np.asarray(lat_lon_alt, np.float64).T
+        east, north, up = self._to_geodetic.transform(lon, lat, alt, direction="INVERSE")
+        return np.stack([east, north, up], axis=1)
+
     def to_geodetic(self, xyz_in_world: NDArray[Any]) -> NDArray[np.float64]:
         """(N, 3) latitude and longitude in degrees, altitude in metres."""
         east, north, up = np.asarray(xyz_in_world, np.float64).T
@@ -55,3 +68,14 @@ class LocalFrame:
         project = pyproj.Transformer.from_crs(_WGS84, self.crs, always_xy=True)
         east, north = project.transform(lon, lat)
         return np.stack([east, north, alt], axis=1)
+
+
+def utm_crs(lat_deg: float, lon_deg: float) -> str:
+    """EPSG name of the WGS84 UTM zone of a place, with the exceptions of Norway and Svalbard."""
+    area = pyproj.aoi.AreaOfInterest(lon_deg, lat_deg, lon_deg, lat_deg)
+    found = pyproj.database.query_utm_crs_info(datum_name="WGS 84", area_of_interest=area)
+    if not found:  # beyond 84 degrees north or 80 south there is no UTM
+        return "EPSG:5041" if lat_deg > 0 else "EPSG:5042"
+    zones = [int(crs.code) for crs in found]
+    expected = (32600 if lat_deg >= 0 else 32700) + int((lon_deg + 180) // 6) % 60 + 1
+    return f"EPSG:{expected if expected in zones else zones[0]}"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+import trimesh
+from fake_run import make_run
+
+from recon.config import Config
+from recon.stage import Work
+from recon.stages.products import stage
+
+FILES = {
+    *("points.ply", "points.laz", "mesh.glb", "mesh.obj", "mesh.mtl", "mesh_0.jpg", "mesh_1.jpg", "transforms.json", "cameras.csv"),
+    *("preview.png", "turntable.mp4", "products.json"),
+    *(f"cameras/{name}.bin" for name in ("cameras", "images", "points3D", "frames", "rigs")),
+}
+
+
+def run(root: Path, threads: int, **products: object) -> Path:
+    inputs = make_run(root)
+    out = root / "out"
+    out.mkdir()
+    stage.run(Config.model_validate({"products": products}), inputs, {}, out, Work(threads=threads))
+    return out
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("run"), threads=1, turntable_s=0.5)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everything_lies_flat_and_is_listed(out):
+    written = files(out)
+    assert set(written) == FILES
+    listed = json.loads(written["products.json"])
+    assert (listed["unit"], listed["frame"], listed["crs"], listed["metric"]) == ("m", "enu", "EPSG:32630", True)
+    assert {row["name"] for row in listed["files"]} == FILES - {"products.json"}
+    for row in listed["files"]:
+        assert row["bytes"] == len(written[row["name"]])
+        assert row["sha256"] == hashlib.sha256(written[row["name"]]).hexdigest()
+
+
+def test_all_products_share_one_frame(out):
+    model = pycolmap.Reconstruction(out / "cameras")
+    glb, obj = trimesh.load(out / "mesh.glb"), trimesh.load(out / "mesh.obj")
+    points = np.array([point.xyz for point in model.points3D.values()])
+    low, high = obj.bounds
+    assert (points > low - 0.01).all()
+    assert (points < high + 0.01).all()
+    np.testing.assert_allclose(glb.extents[[0, 2, 1]], obj.extents, atol=1e-5)
+    frames = json.loads((out / "transforms.json").read_text())["frames"]
+    centers = {frame["file_path"].split("/images/")[1]: np.array(frame["transform_matrix"])[:3, 3] for frame in frames}
+    for image in model.images.values():
+        np.testing.assert_allclose(centers[image.name], image.projection_center(), atol=1e-9)
+
+
+def test_transforms_find_the_images_from_the_output_folder(out):
+    for frame in json.loads((out / "transforms.json").read_text())["frames"]:
+        assert (out.parent / frame["file_path"]).is_file()
+
+
+def test_bytes_do_not_depend_on_threads(out, tmp_path):
+    other = run(tmp_path, threads=2, turntable_s=0.5)
+    assert files(out) == files(other)
+
+
+def test_options_are_heeded(tmp_path):
+    out = run(tmp_path, threads=1, points_format=["ply"], turntable_s=0, max_points=1000)
+    names = set(files(out))
+    assert FILES - names == {"points.laz", "turntable.mp4"}
+    assert b"element vertex 1000\n" in (out / "points.ply").read_bytes()
