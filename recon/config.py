@@ -41,7 +41,7 @@ class Camera(Section):
 
 
 class Features(Section):
-    max_size_px: int = Field(1600, ge=64, description="longer side at which keypoints are detected")
+    max_size_px: int = Field(2000, ge=64, description="longer side at which keypoints are detected")
     max_keypoints: int = Field(8192, ge=64)
     peak_threshold: float = Field(0.0066, gt=0)
 
@@ -61,7 +61,7 @@ class Matches(Section):
 
 class Sfm(Section):
     mapper: Literal["auto", "global", "incremental"] = "auto"
-    max_reproj_error_px: float = Field(4.0, gt=0)
+    max_reproj_error_px: float = Field(2.0, gt=0)
     min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle of a point")
 
 
@@ -92,7 +92,7 @@ class Mesh(Section):
     faces: int = Field(200_000, ge=100, description="the mesh is simplified to at most this many triangles")
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
     max_points: int = Field(3_000_000, ge=1000)
-    trim: float = Field(0.02, ge=0, lt=1, description="share of the sparsest surface that is cut away")
+    trim: float = Field(0.02, ge=0, lt=1, description="up to this share of the surface is cut away along its rims, where points are sparsest")
 
 
 class Texture(Section):

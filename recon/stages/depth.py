@@ -72,7 +72,6 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
                 if k in candidates:
                     m = agree(candidates.pop(k), frames[k].pose)
                     m.save(out / "depth" / f"{views[k].name}.npz")
-                    print(views[k].name, (m.depth > 0).mean(), (m.confidence >= 0.6).mean())
                 del frames[k]
 
 

@@ -81,7 +81,7 @@ def _metric(found: Georeference, model: pycolmap.Reconstruction) -> dict[str, An
             "alt_m": found.frame.alt_m,
             "alt_datum": found.datum,
         },
-        "scale": found.world_from_model.scale,
+        "scale": float(found.world_from_model.scale),
         "rms_m": found.rms_m,
         "rms_east_north_up_m": np.sqrt((found.residuals_m[found.used] ** 2).mean(0)).tolist(),
         "sigma_scale": found.sigma_scale(np.array([centers[name] for name in found.names])),

@@ -13,9 +13,9 @@ from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing
 
 _NEIGHBOURS = 6
-_REACH = 3.0  # a vertex may be so many local sample spacings from the nearest sample ...
+_REACH = 2.0  # a vertex may be so many local sample spacings from the nearest sample ...
 _SPARSE = 10.0  # local spacings count up to this many times the typical one
-_REACH_CELLS = 1.5  # ... and so many octree cells
+_REACH_CELLS = 1.2  # ... and so many octree cells
 _HOLE_SHARE = 0.005  # a hole is closed up to this share of the supported area
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island
 
@@ -35,13 +35,13 @@ class Trimmed:
 def trim(surface: Surface, samples: Samples, share: float, threads: int = 1) -> Trimmed:
     """The part of a surface that samples support, with small holes left closed and islands left out.
 
-    ``share`` of the supported area, where samples are sparsest, is cut away too.
+    Up to ``share`` of the supported area, where samples are sparsest along the rim, is cut away too.
     """
     areas = face_areas(surface.vertices, surface.faces)
     lost: NDArray[np.bool_] = ~np.asarray(supported(surface, samples, threads)[surface.faces].all(axis=1))
-    lost |= _sparsest(surface.density[surface.faces].mean(axis=1), areas, lost, share)
     edges = Edges.of(surface.faces)
     pairs, of_pair = edges.face_pairs()
+    lost |= _sparse_outskirts(surface, edges, pairs, areas, lost, share)
     closed = _small_holes(surface, edges, pairs, of_pair, areas, lost)
     holes = len(np.unique(closed[closed >= 0]))
     keep = ~lost | (closed >= 0)
@@ -70,16 +70,26 @@ def supported(surface: Surface, samples: Samples, threads: int = 1) -> NDArray[n
     return within
 
 
-def _sparsest(density: NDArray[np.float64], areas: NDArray[np.float64], lost: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
-    """(F,) the faces of lowest density that make up a share of the area that is not lost yet."""
-    if not share or lost.all():
-        return np.zeros(len(areas), bool)
-    kept = np.flatnonzero(~lost)
-    order = kept[np.argsort(density[kept], kind="stable")]
-    area = np.cumsum(areas[order])
+def _sparse_outskirts(
+    surface: Surface, edges: Edges, pairs: NDArray[np.int64], areas: NDArray[np.float64], lost: NDArray[np.bool_], share: float
+) -> NDArray[np.bool_]:
+    """(F,) the faces of lowest density that make up a share of the area not lost yet, as far as they hang on the rest's rim.
+
+    A sparse patch amid the surface is where the surface is hard to see, not where it ends.
+    """
     sparse = np.zeros(len(areas), bool)
-    sparse[order[area <= share * area[-1]]] = True
-    return sparse
+    kept = np.flatnonzero(~lost)
+    order = kept[np.argsort(surface.density[surface.faces].mean(axis=1)[kept], kind="stable")]
+    sparse[order[np.cumsum(areas[order]) <= share * areas[order].sum()]] = True
+    thin = sparse | lost
+    patch = components(pairs[thin[pairs].all(axis=1)], len(thin))
+    outer = lost | _at_border(edges)
+    return sparse & (np.bincount(patch, outer & thin) > 0)[patch]
+
+
+def _at_border(edges: Edges) -> NDArray[np.bool_]:
+    """(F,) whether a face has an edge that no other face or more than one shares."""
+    return np.asarray((edges.faces[edges.of_face] != 2).any(axis=1))
 
 
 def _small_holes(
@@ -98,8 +108,7 @@ def _small_holes(
     patch = components(pairs[lost[pairs].all(axis=1)], len(lost))
     count = int(patch.max(initial=-1)) + 1
     area = np.bincount(patch, np.where(lost, areas, 0), minlength=count)
-    open_face = (edges.faces[edges.of_face] != 2).any(axis=1)
-    reaches_border = np.bincount(patch, lost & open_face, minlength=count) > 0
+    reaches_border = np.bincount(patch, lost & _at_border(edges), minlength=count) > 0
     rim_pair = lost[pairs[:, 0]] != lost[pairs[:, 1]]
     ends = surface.vertices[edges.vertices[of_pair[rim_pair]]]
     inner = np.where(lost[pairs[rim_pair, 0]], pairs[rim_pair, 0], pairs[rim_pair, 1])

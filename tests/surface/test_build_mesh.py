@@ -1,0 +1,129 @@
+"""From cloud to mesh: near the truth, of the asked size, and nowhere that no point is."""
+
+import numpy as np
+import pytest
+from painted import ball_cloud, cloud, distances, hill_cloud, hills, paint
+from scipy.spatial import cKDTree
+
+from recon.config import Mesh
+from recon.dense.view import Points
+from recon.stage import Work
+from recon.surface.build import build_mesh
+from recon.surface.mesh import Edges, components, face_areas, face_vectors
+
+OPTIONS = Mesh(faces=4000)
+
+
+def build(points, options=OPTIONS, threads=1):
+    return build_mesh([points], options, Work(threads=threads))
+
+
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 1e-5, 2.5e-3), (0.01, 1e-3, 6e-3), (0.03, 2e-3, 2e-2)])
+def test_error_of_a_ball_follows_the_noise(rng, noise, low, high):
+    mesh, _ = build(ball_cloud(rng, 30_000, noise))
+    error = np.linalg.norm(mesh.vertices, axis=1) - 1
+    assert low < np.sqrt((error**2).mean()) < high
+    directions = ball_cloud(rng, 3000).xyz
+    assert np.percentile(distances(mesh, directions), 99) < max(4 * high, 0.01)
+
+
+def test_ball_is_closed_manifold_and_looks_outwards(rng):
+    mesh, summary = build(ball_cloud(rng, 30_000, 0.005))
+    assert 3600 < len(mesh.faces) <= 4000
+    assert summary["faces"] == len(mesh.faces)
+    assert (Edges.of(mesh.faces).faces == 2).all()
+    centroid = mesh.vertices[mesh.faces].mean(axis=1)
+    assert (np.einsum("fc,fc->f", face_vectors(mesh.vertices, mesh.faces), centroid) > 0).all()
+    assert (np.einsum("vc,vc->v", mesh.normals, mesh.vertices) > 0.9).all()
+    assert summary["area"] == pytest.approx(4 * np.pi, rel=0.02)
+
+
+def test_inward_normals_give_an_inward_mesh(rng):
+    points = ball_cloud(rng, 20_000)
+    room = Points(points.xyz, -points.normal, points.rgb, points.confidence, points.views, points.sigma)
+    mesh, _ = build(room)
+    assert (np.einsum("vc,vc->v", mesh.normals, mesh.vertices) < -0.9).all()
+
+
+def test_colours_are_those_of_the_points(rng):
+    mesh, _ = build(ball_cloud(rng, 30_000))
+    error = np.abs(mesh.rgb - paint(mesh.vertices.astype(float)))
+    assert 0.05 < error.mean() < 4
+
+
+def test_half_a_ball_gets_no_balloon(rng):
+    points = ball_cloud(rng, 20_000, 0.003, keep=lambda d: d[:, 2] > 0)
+    mesh, summary = build(points)
+    away = cKDTree(points.xyz).query(mesh.vertices)[0]
+    assert 1e-4 < away.max() < 0.08
+    assert mesh.vertices[:, 2].min() > -0.08
+    assert summary["area"] == pytest.approx(2 * np.pi, rel=0.06)
+    assert summary["unsupported_share"] > 0.1
+
+
+def test_hills_get_no_skirt(rng):
+    mesh, _ = build(hill_cloud(rng, 30_000, 0.003))
+    assert np.abs(mesh.vertices[:, :2]).max() < 1.05
+    error = mesh.vertices[:, 2] - hills(mesh.vertices[:, :2])
+    assert 1e-4 < np.sqrt((error**2).mean()) < 4e-3
+    assert np.abs(error).max() < 0.04
+    covered = np.stack(np.meshgrid(np.linspace(-0.93, 0.93, 40), np.linspace(-0.93, 0.93, 40)), axis=-1).reshape(-1, 2)
+    assert distances(mesh, np.column_stack([covered, hills(covered)])).max() < 0.02
+
+
+def test_exactly_flat_ground_is_a_surface(rng):
+    xy = rng.uniform(-1, 1, (10_000, 2))
+    mesh, summary = build(cloud(np.column_stack([xy, np.zeros(10_000)]), np.tile([0.0, 0, 1], (10_000, 1))))
+    assert np.abs(mesh.vertices[:, 2]).max() < 0.01
+    assert summary["area"] == pytest.approx(4, rel=0.06)
+
+
+@pytest.mark.parametrize(("cap", "closed"), [(0.995, True), (0.8, False)])
+def test_small_holes_are_closed_and_large_ones_stay(rng, cap, closed):
+    mesh, summary = build(ball_cloud(rng, 30_000, keep=lambda d: d[:, 2] < cap), Mesh(faces=4000, trim=0))
+    open_edges = (Edges.of(mesh.faces).faces == 1).sum()
+    assert (open_edges == 0) == closed
+    assert (summary["holes_closed"] > 0) == closed
+
+
+def test_islands_are_removed_and_separate_things_stay(rng):
+    large, second = ball_cloud(rng, 20_000), ball_cloud(rng, 6_000)
+    speck = rng.normal(size=(150, 3))
+    speck /= np.linalg.norm(speck, axis=1, keepdims=True)
+    moved = cloud(second.xyz * 0.5 + [2.5, 0, 0], second.normal)
+    mesh, summary = build(Points.concatenate([large, moved, cloud(speck * 0.03 + [0, 2, 0], speck)]))
+    piece = components(Edges.of(mesh.faces).face_pairs()[0], len(mesh.faces))
+    assert piece.max() + 1 == 2
+    assert np.abs(mesh.vertices[:, 1]).max() < 1.1
+    assert summary["islands_removed"] >= 1
+
+
+def test_trim_cuts_its_share_where_points_are_sparsest(rng):
+    dense = hill_cloud(rng, 30_000)
+    keep = (dense.xyz[:, 0] < 0.6) | (rng.uniform(size=30_000) < 0.1)
+    points = Points(**{name: getattr(dense, name)[keep] for name in Points.__dataclass_fields__})
+    whole, _ = build(points, Mesh(faces=4000, trim=0))
+    cut, _ = build(points, Mesh(faces=4000, trim=0.15))
+
+    def area(mesh):
+        return face_areas(mesh.vertices, mesh.faces).sum()
+
+    assert 0.8 < area(cut) / area(whole) < 0.97
+    lost = distances(cut, whole.vertices) > 0.05
+    assert lost.any()
+    assert (whole.vertices[lost, 0] > 0.5).mean() > 0.9
+
+
+@pytest.mark.parametrize("faces", [200, 1000, 8000])
+def test_face_budget_is_kept(rng, faces):
+    mesh, summary = build(ball_cloud(rng, 20_000), Mesh(faces=faces))
+    assert 0.7 * faces < len(mesh.faces) <= faces
+    assert summary["faces_before_simplification"] > faces
+
+
+def test_same_bytes_whatever_the_threads(rng):
+    points = ball_cloud(rng, 20_000, 0.01)
+    first, second = build(points, threads=1), build(points, threads=2)
+    assert first[1] == second[1]
+    for name in ("vertices", "faces", "normals", "rgb"):
+        assert getattr(first[0], name).tobytes() == getattr(second[0], name).tobytes()
