@@ -72,6 +72,17 @@ def stereo_neighbours(views: Sequence[View], points: SparsePoints, count: int, a
     return chosen
 
 
+def sweep_neighbours(view: int, views: Sequence[View], points: SparsePoints, count: int, angles_deg: tuple[float, float]) -> list[int]:
+    """Up to ``count`` views to sweep planes over for a view that has no good pairs: those that see its points move enough."""
+    candidates = points.covisible()[view]
+    ids = points.seen[view]
+    worth = [
+        _worth(views[view], views[j], points, ids, points.seen[j], angles_deg, by_tilt=False).sum() for j in candidates
+    ]
+    best = sorted(range(len(worth)), key=lambda k: (-worth[k], k))
+    return [int(candidates[k]) for k in best[:count] if worth[k] > 0]
+
+
 def _cover(worth: NDArray[np.float64], count: int) -> list[int]:
     """Greedy choice of rows of (candidates, points): a point already served counts for less."""
     missing = np.ones(worth.shape[1])
@@ -88,12 +99,12 @@ def _cover(worth: NDArray[np.float64], count: int) -> list[int]:
 
 
 def _worth(
-    a: View, b: View, points: SparsePoints, in_a: NDArray[np.int64], in_b: NDArray[np.int64], angles_deg: tuple[float, float]
+    a: View, b: View, points: SparsePoints, in_a: NDArray[np.int64], in_b: NDArray[np.int64], angles_deg: tuple[float, float], by_tilt: bool = True
 ) -> NDArray[np.float64]:
     """How well each point of view ``a`` is measured with ``b``, 0..1: by triangulation angle, scale and tilt of the pair."""
     worth = np.zeros(len(in_a))
     shared = np.isin(in_a, in_b, assume_unique=True)
-    tilt = tilt_deg(a, b)
+    tilt = tilt_deg(a, b) if by_tilt else 0.0
     if not shared.any() or tilt > MAX_TILT_DEG:
         return worth
     xyz = points.xyz[in_a[shared]]

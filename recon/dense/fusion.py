@@ -115,7 +115,7 @@ def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], ND
     return to_pixel @ R @ ray, to_pixel @ (target.view.t - R @ source.view.t)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _collect(  # type: ignore[no-untyped-def]
     depth, other_depth, other_confidence, there, there_shift, back, back_shift, baseline, ray, focal, other_focal, other_first,
     max_depth_error, max_reproj_error_px, ray_sum, weights, count, against, information, owned,
@@ -164,7 +164,7 @@ def _collect(  # type: ignore[no-untyped-def]
                 owned[y, x] = not DEFER
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _normals(depth, ray, radius, max_step, normal):  # type: ignore[no-untyped-def]
     """Unit normals towards the camera: a plane has an inverse depth that is linear in the pixel, fitted to a window."""
     height, width = depth.shape

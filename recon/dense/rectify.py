@@ -20,6 +20,7 @@ MAX_AREA = 2.5
 """Rectified pixels for each image pixel; beyond that the focal length is reduced."""
 
 MIN_SIDE_PX = 16
+NEAR=0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def rectify(a: Pose, b: Pose, xyz: NDArray[np.float64]) -> RectifiedPair | None:
     # normalised (focal 1) disparities and windows first; pixels follow from the focal length
     lo, hi = np.percentile(length / depths, [1, 99])
     margin = 0.25 * (hi - lo) + 0.01 * hi
-    lo, hi = max(lo - margin, 0.0), hi + margin
+    lo, hi = max(lo - margin, 0.0), hi + margin + NEAR*hi
     rays = [rect_from_world @ pose.R.T @ np.linalg.inv(pose.K) for pose in (a, b)]
     boxes = [_extent(pose, ray) for pose, ray in zip((a, b), rays, strict=True)]
     if boxes[0] is None or boxes[1] is None:

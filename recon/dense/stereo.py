@@ -22,6 +22,8 @@ MAX_SPREAD = 0.01
 
 SPECKLE_PX = 100
 
+MAX_KEPT = 24
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -43,6 +45,25 @@ class Candidate:
     """Depth squared over this is the depth that one pixel of disparity makes."""
 
 
+class Frames:
+    """Frames by view index, loaded when first asked for, kept until dropped; at most ``MAX_KEPT`` at once."""
+
+    def __init__(self, views: Sequence[View], max_size_px: int) -> None:
+        self._views = views
+        self._max_size_px = max_size_px
+        self._kept: dict[int, Frame] = {}
+
+    def __getitem__(self, view: int) -> Frame:
+        if view not in self._kept:
+            while len(self._kept) >= MAX_KEPT:
+                self.drop(next(iter(self._kept)))
+            self._kept[view] = load_frame(self._views[view], self._max_size_px)
+        return self._kept[view]
+
+    def drop(self, view: int) -> None:
+        self._kept.pop(view, None)
+
+
 def load_frame(view: View, max_size_px: int) -> Frame:
     from recon.capture.pixels import read_grey
 
@@ -61,16 +82,12 @@ def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate
     pair = rectify(a.pose, b.pose, xyz)
     if pair is None:
         return None
-    windows = [_warp(NORM(frame.grey), pair, side) for side, frame in enumerate((a, b))]
+    windows = [_warp(frame.grey, pair, side) for side, frame in enumerate((a, b))]
     disparities = match(windows[0], windows[1], pair.column_disparities)
     for side, frame in enumerate((a, b)):
         usable = _warp(frame.usable.astype(np.uint8), pair, side)
         disparities[side][usable == 0] = np.nan
     return _depth_in(a, pair, 0, disparities[0]), _depth_in(b, pair, 1, disparities[1])
-
-
-def NORM(g):
-    return g
 
 
 def _warp(image: NDArray[np.uint8], pair: RectifiedPair, side: int) -> NDArray[np.uint8]:
@@ -110,7 +127,7 @@ def agree(candidates: Sequence[Candidate], pose: Pose) -> DepthMap:
     return DepthMap(depth, confidence, K)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def _agree(stack, precision, sigma_px, max_spread, depth, confidence):  # type: ignore[no-untyped-def]
     count, height, width = stack.shape
     for y in range(height):

@@ -13,9 +13,9 @@ from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing
 
 _NEIGHBOURS = 6
-_REACH = 2.0  # a vertex may be so many local sample spacings from the nearest sample ...
+_REACH = 2.5  # a vertex may be so many local sample spacings from the nearest sample ...
 _SPARSE = 10.0  # local spacings count up to this many times the typical one
-_REACH_CELLS = 1.2  # ... and so many octree cells
+_REACH_CELLS = 1.5  # ... and so many octree cells
 _HOLE_SHARE = 0.005  # a hole is closed up to this share of the supported area
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island
 
