@@ -92,7 +92,9 @@ class Mesh(Section):
     faces: int = Field(200_000, ge=100, description="the mesh is simplified to at most this many triangles")
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
     max_points: int = Field(3_000_000, ge=1000)
-    trim: float = Field(0.02, ge=0, lt=1, description="up to this share of the surface is cut away along its rims, where points are sparsest")
+    trim: float = Field(
+        0.02, ge=0, lt=1, description="up to this share of the surface is cut away along its rims, where points are sparsest"
+    )
 
 
 class Texture(Section):

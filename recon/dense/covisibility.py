@@ -17,8 +17,10 @@ BEST_ANGLE_DEG = 10.0
 
 MIN_SHARED_POINTS = 8
 MAX_CANDIDATES = 30
-MIN_GAIN=0.02
-DISC=0.6
+MIN_GAIN = 0.02
+"""A further pair must still serve this share of a view's points."""
+SERVED = 0.6
+"""How much of a point's need the best possible pair meets."""
 MAX_TILT_DEG = 60.0
 """A pair whose views look further than this out of the plane normal to their baseline can't be rectified well."""
 
@@ -76,9 +78,7 @@ def sweep_neighbours(view: int, views: Sequence[View], points: SparsePoints, cou
     """Up to ``count`` views to sweep planes over for a view that has no good pairs: those that see its points move enough."""
     candidates = points.covisible()[view]
     ids = points.seen[view]
-    worth = [
-        _worth(views[view], views[j], points, ids, points.seen[j], angles_deg, by_tilt=False).sum() for j in candidates
-    ]
+    worth = [_worth(views[view], views[j], points, ids, points.seen[j], angles_deg, by_tilt=False).sum() for j in candidates]
     best = sorted(range(len(worth)), key=lambda k: (-worth[k], k))
     return [int(candidates[k]) for k in best[:count] if worth[k] > 0]
 
@@ -94,12 +94,18 @@ def _cover(worth: NDArray[np.float64], count: int) -> list[int]:
         if gain[best] <= MIN_GAIN * worth.shape[1]:
             break
         chosen.append(best)
-        missing *= 1.0 - DISC * worth[best]
+        missing *= 1.0 - SERVED * worth[best]
     return chosen
 
 
 def _worth(
-    a: View, b: View, points: SparsePoints, in_a: NDArray[np.int64], in_b: NDArray[np.int64], angles_deg: tuple[float, float], by_tilt: bool = True
+    a: View,
+    b: View,
+    points: SparsePoints,
+    in_a: NDArray[np.int64],
+    in_b: NDArray[np.int64],
+    angles_deg: tuple[float, float],
+    by_tilt: bool = True,
 ) -> NDArray[np.float64]:
     """How well each point of view ``a`` is measured with ``b``, 0..1: by triangulation angle, scale and tilt of the pair."""
     worth = np.zeros(len(in_a))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -21,9 +20,7 @@ SIGMA_DISPARITY_PX = 0.5
 """Standard deviation of a match, from which the expected error of a point follows."""
 
 SPECKLE_PX = 60
-SURE=2.
-AG=1
-DEFER=True
+"""Smaller islands of a view's fused depth are dropped: what floats is small."""
 NORMAL_RADIUS_PX = 2
 
 
@@ -65,7 +62,7 @@ def fuse_view(index: int, reference: Seen, neighbours: Iterable[tuple[int, Seen]
             reference.map.K[0, 0], other.map.K[0, 0], j < index, agreement.max_depth_error, agreement.max_reproj_error_px,
             ray_sum, weights, count, against, information, owned,
         )  # fmt: skip
-    valid = ((count >= agreement.min_views) | ((count>=agreement.min_views-1) & (reference.map.confidence>=SURE))) & (against*AG < count)
+    valid = (count >= agreement.min_views) & (against < count)
     fused = np.where(valid, ray_sum / np.maximum(weights, np.float32(1e-6)), np.float32(0))
     _drop_speckles(fused)
     normal = np.zeros((*depth.shape, 3), np.float32)
@@ -94,7 +91,7 @@ def _points(
         xyz=(in_cam @ R + reference.view.center).astype(np.float32),
         normal=(normal[keep].astype(np.float64) @ R).astype(np.float32),
         rgb=rgb[keep],
-        confidence=np.minimum(weights[keep] / count[keep], 1).astype(np.float32) * (1 - 1 / count[keep].astype(np.float32)),
+        confidence=(np.minimum(weights[keep] / count[keep], 1) * (1 - 1 / count[keep].astype(np.float64))).astype(np.float32),
         views=count[keep],
         sigma=sigma.astype(np.float32),
     )
@@ -104,7 +101,7 @@ def _ray_from_pixel(K: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 3): a pixel index (the first pixel is 0, 0) to its ray at z = 1."""
     corner = K.copy()
     corner[:2, 2] -= 0.5
-    return np.linalg.inv(corner)
+    return np.asarray(np.linalg.inv(corner), np.float64)
 
 
 def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -161,7 +158,7 @@ def _collect(  # type: ignore[no-untyped-def]
             cx, cy, cz = py * qz - z * qy, z * qx - px * qz, px * qy - py * qx
             information[y, x] += np.float32((cx * cx + cy * cy + cz * cz) / ((px * px + py * py + z * z) * (qx * qx + qy * qy + qz * qz)))
             if other_focal * z > focal * w or (other_focal * z == focal * w and other_first):
-                owned[y, x] = not DEFER
+                owned[y, x] = False
 
 
 @njit(nogil=True, cache=True)
@@ -216,4 +213,5 @@ def _normals(depth, ray, radius, max_step, normal):  # type: ignore[no-untyped-d
 
 def _drop_speckles(depth: NDArray[np.float32]) -> None:
     from recon.dense.stereo import drop_speckles
+
     drop_speckles(depth, SPECKLE_PX)

@@ -20,7 +20,8 @@ MAX_AREA = 2.5
 """Rectified pixels for each image pixel; beyond that the focal length is reduced."""
 
 MIN_SIDE_PX = 16
-NEAR=0.5
+NEAR = 0.5
+"""Disparity searched beyond the nearest sparse point, as a share of its own: trees and roofs often hold no point."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,12 @@ def rectify(a: Pose, b: Pose, xyz: NDArray[np.float64]) -> RectifiedPair | None:
     # normalised (focal 1) disparities and windows first; pixels follow from the focal length
     lo, hi = np.percentile(length / depths, [1, 99])
     margin = 0.25 * (hi - lo) + 0.01 * hi
-    lo, hi = max(lo - margin, 0.0), hi + margin + NEAR*hi
+    lo, hi = max(lo - margin, 0.0), hi + margin + NEAR * hi
     rays = [rect_from_world @ pose.R.T @ np.linalg.inv(pose.K) for pose in (a, b)]
-    boxes = [_extent(pose, ray) for pose, ray in zip((a, b), rays, strict=True)]
-    if boxes[0] is None or boxes[1] is None:
+    box_a, box_b = _extent(a, rays[0]), _extent(b, rays[1])
+    if box_a is None or box_b is None:
         return None
-    (ax0, ax1, ay0, ay1), (bx0, bx1, by0, by1) = boxes
+    (ax0, ax1, ay0, ay1), (bx0, bx1, by0, by1) = box_a, box_b
     ax0, ax1, bx0, bx1 = max(ax0, bx0 + lo), min(ax1, bx1 + hi), max(bx0, ax0 - hi), min(bx1, ax1 - lo)
     y0, y1 = max(ay0, by0), min(ay1, by1)
     focal = _focal(a, b, z_axis)

@@ -20,6 +20,10 @@ REACH_PX = 16
 
 BLOCK_PX = 3
 MAX_CROSS_ERROR_PX = 1.0
+SMALL_STEP, LARGE_STEP = 6, 24
+"""Penalties, a pixel of the block, of a disparity that changes by one and by more."""
+PREFILTER_CAP = 15
+UNIQUENESS_PERCENT = 5
 _MIN_SIDE_PX = 16
 
 
@@ -66,10 +70,9 @@ def _both_ways(
     of_left = _one_way(left, right, prior_left, reach)
     # seen in a mirror the right image is the left one; columns are counted from the other end, which shifts all disparities
     offset = right.shape[1] - left.shape[1]
-    mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in (right, left, prior_right)]
-    of_right = np.ascontiguousarray(_one_way(mirrored[0], mirrored[1], mirrored[2] + np.float32(offset), reach)[:, ::-1]) - np.float32(
-        offset
-    )
+    other, reference = np.ascontiguousarray(left[:, ::-1]), np.ascontiguousarray(right[:, ::-1])
+    prior = np.ascontiguousarray(prior_right[:, ::-1]) + np.float32(offset)
+    of_right = np.ascontiguousarray(_one_way(reference, other, prior, reach)[:, ::-1]) - np.float32(offset)
     return _cross_checked(of_left, of_right, -1), _cross_checked(of_right, of_left, +1)
 
 
@@ -83,18 +86,17 @@ def _one_way(reference: NDArray[np.uint8], other: NDArray[np.uint8], prior: NDAr
     warped = cv2.remap(other, columns - reach - prior, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     area = BLOCK_PX**2
     matcher = cv2.StereoSGBM_create(
-        minDisparity=-reach, numDisparities=2 * reach, blockSize=BLOCK_PX, P1=P1 * area, P2=P2 * area, disp12MaxDiff=-1,
-        preFilterCap=CAP, uniquenessRatio=UNIQ, speckleWindowSize=0, speckleRange=0, mode=MODE)  # fmt: skip
+        minDisparity=-reach, numDisparities=2 * reach, blockSize=BLOCK_PX, P1=SMALL_STEP * area, P2=LARGE_STEP * area, disp12MaxDiff=-1,
+        preFilterCap=PREFILTER_CAP, uniquenessRatio=UNIQUENESS_PERCENT, speckleWindowSize=0, speckleRange=0, mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY)  # fmt: skip
     fixed = matcher.compute(padded, warped)
     rest = fixed.astype(np.float32) / 16
     # the warped column x - rest was taken at x - rest - prior(x - rest)
     disparity = rest + cv2.remap(prior, columns - rest, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     at = columns - reach - disparity
     disparity[(fixed < -16 * reach) | (at < -0.5) | (at > other.shape[1] - 0.5)] = np.nan
-    return disparity[:, reach:-reach]
+    return np.asarray(disparity[:, reach:-reach], np.float32)
 
 
-P1, P2, CAP, UNIQ, MODE = 6, 24, 15, 5, cv2.STEREO_SGBM_MODE_SGBM_3WAY
 
 
 def _cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], sign: int) -> NDArray[np.float32]:
@@ -102,7 +104,7 @@ def _cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], si
     at = np.arange(disparity.shape[1], dtype=np.float32)[None] + sign * disparity
     there = cv2.remap(back, np.nan_to_num(at, nan=-10.0), rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
     with np.errstate(invalid="ignore"):
-        return np.where(np.abs(there - disparity) <= MAX_CROSS_ERROR_PX, disparity, np.float32(np.nan))
+        return np.asarray(np.where(np.abs(there - disparity) <= MAX_CROSS_ERROR_PX, disparity, np.float32(np.nan)), np.float32)
 
 
 def _drop_speckles(disparity: NDArray[np.float32], size_px: int, step_px: float) -> None:
@@ -131,8 +133,8 @@ def _filled(disparity: NDArray[np.float32]) -> NDArray[np.float32]:
         with_values = np.flatnonzero(~empty)
         nearest = with_values[np.abs(np.flatnonzero(empty)[:, None] - with_values[None]).argmin(1)]
         filled[empty] = filled[nearest]
-    return cv2.medianBlur(filled.astype(np.float32), 5)
+    return np.asarray(cv2.medianBlur(filled.astype(np.float32), 5), np.float32)
 
 
 def _doubled(disparity: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.resize(disparity, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) * np.float32(2)
+    return np.asarray(cv2.resize(disparity, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) * 2, np.float32)

@@ -92,7 +92,9 @@ def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate
 
 def _warp(image: NDArray[np.uint8], pair: RectifiedPair, side: int) -> NDArray[np.uint8]:
     size = (pair.widths[side], pair.height)
-    return cv2.warpPerspective(image, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(
+        cv2.warpPerspective(image, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.uint8
+    )
 
 
 def _depth_in(frame: Frame, pair: RectifiedPair, side: int, disparity: NDArray[np.float32]) -> Candidate:

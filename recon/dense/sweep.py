@@ -18,8 +18,8 @@ from recon.dense.rectify import Pose
 from recon.dense.stereo import Candidate, Frame
 
 WINDOW_PX = 7
-MAX_PLANES = 160
-STEP_PX = 0.75
+MAX_PLANES = 96
+STEP_PX = 1.0
 """Planes are so close that a pixel moves no further than this from one to the next in the view that sees it move most."""
 MAX_COST = 0.6
 """1 - correlation above which a pixel is not taken as matched."""
@@ -51,7 +51,7 @@ def sweep_depth(reference: Frame, sources: Sequence[Frame], xyz: NDArray[np.floa
     with np.errstate(invalid="ignore"):
         depth = (1 / (inverse[0] + plane.astype(np.float64) * (inverse[1] - inverse[0]))).astype(np.float32)
     depth[~reference.usable | (_deviation(reference.grey) < LEAST_DEVIATION)] = np.nan
-    return Candidate(depth, _focal_baseline(pose, [source.pose for source in sources], float(np.median(z))))
+    return Candidate(depth, _focal_baseline(pose, [source.pose for source in sources]))
 
 
 def _planes(pose: Pose, others: Sequence[Pose], near: float, far: float) -> int:
@@ -124,7 +124,7 @@ def _aggregate(cost, total, small, large):  # type: ignore[no-untyped-def]
     before = np.empty(planes, np.int32)
     now = np.empty(planes, np.int32)
     for y in range(rows):
-        lowest = 0
+        lowest = np.int32(0)
         for d in range(planes):
             before[d] = 0
         for x in range(columns):
@@ -169,8 +169,8 @@ def _best_planes(total, cost, max_cost, unique, plane):  # type: ignore[no-untyp
             plane[y, x] = best + (np.float32(0.5) * (left - right) / bend if bend > 0 else np.float32(0))
 
 
-def _focal_baseline(pose: Pose, others: Sequence[Pose], depth: float) -> float:
-    """Focal length times the baseline across the line of sight, the larger half of the sources, at the image's outer parts."""
+def _focal_baseline(pose: Pose, others: Sequence[Pose]) -> float:
+    """Focal length times the baseline across the line of sight, the median of the sources, at the image's outer parts."""
     radius = 0.35 * np.hypot(pose.width, pose.height) / pose.K[0, 0]  # forward motion shows depth away from the middle
     center = -pose.R.T @ pose.t
     found = []

@@ -75,7 +75,7 @@ def root_normalised(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Square root of the L1-normalised (N, 128) descriptors, times 512 as COLMAP stores them: unit vectors in 8 bits."""
     total = descriptors.sum(axis=1, keepdims=True)
     root = np.sqrt(descriptors / np.maximum(total, 1e-12))
-    return np.clip(np.rint(512 * root), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(512 * root), 0, 255), np.uint8)
 
 
 def _mask_like(grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -67,8 +67,8 @@ def _codebook(sample: NDArray[np.float32], rng: np.random.Generator) -> NDArray[
 
 def _nearest(descriptors: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     squared = np.sum(centres**2, axis=1) - 2 * descriptors @ centres.T
-    return np.argmin(squared, axis=1)
+    return np.asarray(np.argmin(squared, axis=1))
 
 
 def _coarsest(features: Features) -> NDArray[np.float32]:
-    return features.descriptors[:_KEYPOINTS_AN_IMAGE].astype(np.float32) / 512
+    return features.descriptors[:_KEYPOINTS_AN_IMAGE].astype(np.float32) / np.float32(512)

@@ -49,12 +49,16 @@ def verify(
     if int(geometry.config) in _UNVERIFIED or len(geometry.inlier_matches) < min_inliers:
         return None
     pose = geometry.cam2_from_cam1
+    F, E, H = (np.zeros((3, 3)) if m is None else np.asarray(m, np.float64) for m in (geometry.F, geometry.E, geometry.H))
     return PairMatches(
-        *names,
+        names[0],
+        names[1],
         np.asarray(geometry.inlier_matches, dtype=np.uint32),
         len(matches),
         int(geometry.config),
-        *(np.zeros((3, 3)) if matrix is None else np.asarray(matrix, dtype=np.float64) for matrix in (geometry.F, geometry.E, geometry.H)),
+        F,
+        E,
+        H,
         np.full((3, 4), np.nan) if pose is None else np.asarray(pose.matrix(), dtype=np.float64),
         float(np.degrees(geometry.tri_angle)) if geometry.tri_angle >= 0 else float("nan"),
     )

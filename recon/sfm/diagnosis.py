@@ -51,7 +51,7 @@ def _is_turn(pair: PairMatches, cameras: Mapping[str, pycolmap.Camera], features
     pixels1 = features[pair.name1].keypoints[pair.matches[:, 0], :2].astype(np.float64)
     pixels2 = features[pair.name2].keypoints[pair.matches[:, 1], :2].astype(np.float64)
     factors = (0.97, 1.0, 1.03) if known else _FOCALS
-    return min(_turn_error_px(pixels1, pixels2, first, second, factor) for factor in factors) < limit
+    return bool(min(_turn_error_px(pixels1, pixels2, first, second, factor) for factor in factors) < limit)
 
 
 def _turn_error_px(
@@ -73,7 +73,7 @@ def _rays(pixels: NDArray[np.float64], camera: pycolmap.Camera, factor: float) -
 def no_model(records: Sequence[ImageRecord], pairs: Sequence[PairMatches]) -> NoOverlap:
     """The error when matches are there and no model comes of them."""
     return NoOverlap(
-        f"no model could be built: {len(pairs)} pairs of the {len(records)} images match, and none shows enough of the scene from two sides",
+        f"no model could be built: {len(pairs)} pairs of the {len(records)} images match, and none sees enough from two sides",
         "Take more photos between the ones you have, a step sideways each, with two thirds of overlap",
     )
 

@@ -19,7 +19,6 @@ def join_models(
     best: pycolmap.Reconstruction,
     others: Sequence[pycolmap.Reconstruction],
     cache: pycolmap.DatabaseCache,
-    adjustment: Adjustment,
 ) -> bool:
     """Give ``best`` the poses of other models' images, through the images that they share; whether any came in.
 

@@ -87,7 +87,7 @@ def reconstruct(
         if best is None:
             return None
         others = [candidate.model for candidate in compared if candidate is not best]
-        joined = join_models(best.model, others, cache, adjustment) | register_left_over(best.model, cache, adjustment)
+        joined = join_models(best.model, others, cache) | register_left_over(best.model, cache, adjustment)
         if joined:
             refine(best.model, cache, adjustment)
             best = Candidate(best.mapper, best.model, explained(best.model, pairs))

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.config import Config
-from recon.errors import NoSurface
+from recon.errors import MissingPart, NoSurface
 from recon.stage import Inputs, Shard, Stage, Work
 
 if TYPE_CHECKING:
+    from recon.dense.covisibility import SparsePoints
     from recon.dense.stereo import Candidate, Frame
 
 SHARD_VIEWS = 8
 SWEEP_SOURCES = 4
+CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""
 
@@ -64,6 +66,9 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
     points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
+    if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda")):
+        _run_cuda(config, inputs, shard, out, work, points)
+        return
     frames = Frames(views, config.depth.max_size_px)
     candidates: dict[int, list[Candidate]] = {i: [] for i in shard["views"]}
     steps = len(shard["pairs"]) + len(shard["sweeps"])
@@ -84,6 +89,24 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         work.tell((len(shard["sweeps"]) + n + 1) / steps)
     for view, rest in candidates.items():
         _write(out, views[view].name, frames[view], rest)
+
+
+def _run_cuda(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work, points: SparsePoints) -> None:
+    import pycolmap
+
+    from recon.dense.covisibility import sweep_neighbours
+    from recon.dense.patchmatch import patchmatch_depths
+    from recon.dense.view import read_views
+
+    if not work.device.startswith("cuda"):
+        raise MissingPart("depth.method is cuda, and no CUDA device is at hand", "Leave it at auto, or install pycolmap with CUDA")
+    views = read_views(inputs)
+    angles = (config.depth.min_angle_deg, config.depth.max_angle_deg)
+    sources = [sweep_neighbours(i, views, points, CUDA_SOURCES, angles) for i in range(len(views))]
+    model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
+    gpu = int(work.device.partition(":")[2] or 0)
+    for i, found in patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu).items():
+        found.save(out / "depth" / f"{views[i].name}.npz")
 
 
 def _write(out: Path, name: str, frame: Frame, candidates: list[Candidate] | None) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recon.capture.records import write_json
 from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
 SHARD_VIEWS = 8
 MAX_NEIGHBOURS = 10
+MAX_KEPT = 24
+"""Depth maps in memory at once: a view, its neighbours, and those that the next view shares."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
+    """Blocks of reference views in image order, each with the views that see the same points."""
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
@@ -20,7 +24,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     views = read_views(inputs)
     points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
     neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible()]
-    shards = []
+    shards: list[Shard] = []
     for start in range(0, len(views), SHARD_VIEWS):
         block = range(start, min(start + SHARD_VIEWS, len(views)))
         shards.append({"views": list(block), "neighbours": [neighbours[i] for i in block]})
@@ -29,28 +33,40 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import cv2
-    import numpy as np
+
     from recon.capture.pixels import read_rgb
     from recon.dense.fusion import Agreement, Seen, fuse_view
     from recon.dense.view import DepthMap, Points, read_views
 
+    cv2.setNumThreads(work.threads)
     views = read_views(inputs)
-    cache = {}
+    kept: dict[int, Seen] = {}
 
-    def load(i):
-        if i not in cache:
-            p = next(f for folder in inputs["depth"] if (f := folder / "depth" / f"{views[i].name}.npz").exists())
-            cache[i] = Seen(views[i], DepthMap.load(p))
-        return cache[i]
+    def seen(i: int) -> Seen:
+        if i not in kept:
+            while len(kept) >= MAX_KEPT:
+                kept.pop(next(iter(kept)))
+            kept[i] = Seen(views[i], DepthMap.load(_depth_file(inputs, views[i].name)))
+        return kept[i]
 
     parts = []
-    for i, others in zip(shard["views"], shard["neighbours"]):
-        ref = load(i)
-        h, w = ref.map.depth.shape
-        rgb = cv2.resize(read_rgb(views[i].path), (w, h), interpolation=cv2.INTER_AREA)
-        ag = Agreement(min(config.fuse.min_views, len(others) + 1), config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
-        parts.append(fuse_view(i, ref, ((j, load(j)) for j in others), rgb, ag))
-    Points.concatenate(parts).save(out / "points.npz")
+    for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
+        reference = seen(i)
+        height, width = reference.map.depth.shape
+        rgb = cv2.resize(read_rgb(views[i].path), (width, height), interpolation=cv2.INTER_AREA)
+        least = min(config.fuse.min_views, len(others) + 1)
+        agreement = Agreement(least, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
+        parts.append(fuse_view(i, reference, ((j, seen(j)) for j in others), rgb, agreement))
+        work.tell((n + 1) / len(shard["views"]))
+    points = Points.concatenate(parts)
+    points.save(out / "points.npz")
+    few = sum(len(others) + 1 < config.fuse.min_views for others in shard["neighbours"])
+    warnings = [f"{few} views have fewer than {config.fuse.min_views} views to agree with: fewer were asked for"] if few else []
+    write_json(out / "fuse.json", {"points": len(points.xyz), "warnings": warnings})
+
+
+def _depth_file(inputs: Inputs, name: str) -> Path:
+    return next(file for folder in inputs["depth"] if (file := folder / "depth" / f"{name}.npz").is_file())
 
 
 stage = Stage("fuse", ("undistort", "depth", "georef"), run, split)

@@ -29,7 +29,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     textured = sum(count >= _MIN_KEYPOINTS for count in counts)
     if textured < 2:
         raise NoTexture(
-            f"{textured} of {len(names)} images have {_MIN_KEYPOINTS} keypoints or more (at most {max(counts)}, median {int(np.median(counts))})",
+            f"{textured} of {len(names)} images have {_MIN_KEYPOINTS} keypoints or more (at most {max(counts)})",
             "Film something with texture, in focus and well lit; put newspaper or markers on bare surfaces",
         )
     vectors: list[NDArray[np.float32]] = []  # made only when a rule asks for them

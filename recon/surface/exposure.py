@@ -71,8 +71,8 @@ def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDAr
     """
     filled = candidates.photo >= 0
     enough = filled.sum(axis=1) >= _MIN_VIEWS
-    corrected = candidates.rgb * gains[candidates.photo].astype(np.float32)
-    corrected[~filled] = np.nan
+    corrected = np.full_like(candidates.rgb, np.nan)
+    corrected[filled] = candidates.rgb[filled] * gains[candidates.photo[filled]].astype(np.float32)
     difference = np.zeros_like(corrected)
     difference[enough] = corrected[enough] - np.nanmedian(corrected[enough], axis=1, keepdims=True)
     difference[~filled] = 0

@@ -88,7 +88,7 @@ class Visibility:
 def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int, tell: Callable[[float], None]) -> Candidates:
     """The photos that see each face best. Holds one photo at a time; corners within a masked pixel don't count as seen."""
     visibility = Visibility(mesh, threads)
-    candidates = Candidates.empty(len(mesh.faces), min(MAX_CANDIDATES, len(photos)))
+    candidates = Candidates.empty(len(mesh.faces), max(1, min(MAX_CANDIDATES, len(photos))))
     known = [photo.sharpness for photo in photos if photo.sharpness > 0]
     usual_sharpness = float(np.median(known)) if known else 1.0
     for index, photo in enumerate(photos):

@@ -15,14 +15,14 @@ from recon.dense.view import Points
 from recon.surface.mesh import TriMesh, vertex_normals
 from recon.surface.photos import Photo
 
-WAVES = np.random.default_rng(5).normal(size=(3, 12, 3)) * np.geomspace(1.5, 9, 12)[None, :, None]
+WAVES = np.random.default_rng(5).normal(size=(3, 6, 3)) * np.geomspace(1.5, 25, 6)[None, :, None]
 """(channel, wave, axis): spatial frequencies of the paint, radians a unit."""
 
 
 def paint(xyz: np.ndarray) -> np.ndarray:
     """(..., 3) colour 0..255 of any point in space: smooth waves of many directions, mean 120."""
-    phase = xyz[..., None, None, :] * WAVES
-    return 120 + 14 * np.sin(phase.sum(axis=-1) + np.arange(12)).sum(axis=-1).clip(-6.5, 6.5)
+    phase = (xyz @ WAVES.reshape(-1, 3).T).reshape(*xyz.shape[:-1], 3, 6)
+    return 120 + 22 * np.sin(phase + np.arange(6)).sum(axis=-1).clip(-4.5, 4.5)
 
 
 def cloud(xyz: np.ndarray, normal: np.ndarray, confidence: float = 0.8) -> Points:
@@ -79,7 +79,7 @@ def block_on_hills(cells: int = 40) -> TriMesh:
     """Hills with a block on them that hides some ground from every photo but the steep ones."""
     ground, ground_faces = grid(cells)
     box = o3d.geometry.TriangleMesh.create_box(0.4, 0.4, 0.6).subdivide_midpoint(3)
-    block = np.asarray(box.vertices) + (-0.2, -0.2, -0.1)
+    block = np.asarray(box.vertices) - np.array([0.2, 0.2, 0.1])
     return mesh_of(np.concatenate([ground, block]), np.concatenate([ground_faces, np.asarray(box.triangles) + len(ground)]))
 
 
@@ -152,12 +152,14 @@ def rays_of(camera: pycolmap.Camera, R: np.ndarray, eye: np.ndarray, at: tuple[f
     return np.ascontiguousarray(rays.reshape(camera.height, camera.width, 6), dtype=np.float32)
 
 
-def take_photos(folder: Path, mesh: TriMesh, places: list[tuple[np.ndarray, np.ndarray]], camera: pycolmap.Camera = CAMERA) -> list[Photo]:
-    """Photos of the painted mesh as PNG files."""
+def take_photos(
+    folder: Path, mesh: TriMesh, places: list[tuple[np.ndarray, np.ndarray]], camera: pycolmap.Camera = CAMERA, samples: int = 2
+) -> list[Photo]:
+    """Photos of the painted mesh as PNG files; samples squared are the rays a pixel."""
     photos = []
     for number, (R, eye) in enumerate(places):
         path = folder / f"{number:02d}.png"
-        write_png(path, to_bytes(shoot(mesh, camera, R, eye).rgb))
+        write_png(path, to_bytes(shoot(mesh, camera, R, eye, samples).rgb))
         photos.append(Photo(path.name, path, None, camera, R, -R @ eye, 1.0))
     return photos
 
