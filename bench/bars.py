@@ -82,8 +82,8 @@ def fountain(data: Path, work: Path) -> list[Row]:
         recon("process", images, "-o", out, "--until", "sfm", *options)
         sfm = sorted((out / ".recon").glob("sfm-*/0000/model"))[-1]
         scores = recon("eval", sfm, data / "fountain-P11/gt_dense_cameras").last
-        rows.append(at_least("2", f"fountain-P11, {name}", "registered", scores["poses"]["registered"], 11))
-        rows.append(at_most("2", f"fountain-P11, {name}", "mean camera error, mm", 1000 * scores["poses"]["position_mean"], limit))
+        rows.append(at_least("2", f"fountain-P11, {name}", "registered", scores["poses"]["images"], 11))
+        rows.append(at_most("2", f"fountain-P11, {name}", "mean camera error, mm", 1000 * scores["poses"]["position"]["mean"], limit))
     return rows
 
 
@@ -112,9 +112,9 @@ def sample(data: Path, work: Path) -> list[Row]:
     _report(usage)
     scores = recon("eval", out, walk / "truth").last
     return [
-        at_most("4", "sample clip", "camera error, share of the path", scores["poses"]["position_mean_of_path"], 0.001),
-        at_most("4", "sample clip", "cloud accuracy (90 %), share of scene", scores["cloud"]["accuracy_90_of_scene"], 0.002),
-        at_most("4", "sample clip", "cloud completeness (90 %), share of scene", scores["cloud"]["completeness_90_of_scene"], 0.002),
+        at_most("4", "sample clip", "camera error, share of the path", scores["poses"]["position_share"]["mean"], 0.001),
+        at_most("4", "sample clip", "cloud accuracy (90 %), share of scene", scores["cloud"]["accuracy_90"]["share"], 0.002),
+        at_most("4", "sample clip", "cloud completeness (90 %), share of scene", scores["cloud"]["completeness_90"]["share"], 0.002),
         *_cost("4", "sample clip", usage),
     ]
 

@@ -41,9 +41,9 @@ class Camera(Section):
 
 
 class Features(Section):
-    max_size_px: int = Field(2000, ge=64, description="longer side at which keypoints are detected")
+    max_size_px: int = Field(1600, ge=64, description="longer side at which keypoints are detected")
     max_keypoints: int = Field(8192, ge=64)
-    peak_threshold: float = Field(0.0066, gt=0)
+    peak_threshold: float = Field(0.0066, gt=0, description="least difference of Gaussians, grey values in 0..1")
 
 
 class Pairs(Section):
@@ -61,7 +61,7 @@ class Matches(Section):
 
 class Sfm(Section):
     mapper: Literal["auto", "global", "incremental"] = "auto"
-    max_reproj_error_px: float = Field(2.0, gt=0)
+    max_reproj_error_px: float = Field(2.0, gt=0, description="in original pixels up to 4000 px; grows with larger images")
     min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle of a point")
 
 

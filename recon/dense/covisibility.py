@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pycolmap
@@ -45,6 +46,7 @@ class SparsePoints:
             seen.append(np.unique(np.searchsorted(ids, np.array(observed, np.int64))))
         return cls(xyz, tuple(seen))
 
+    @cached_property
     def covisible(self) -> list[NDArray[np.int64]]:
         """For each view the others that share at least MIN_SHARED_POINTS, most first, at most MAX_CANDIDATES."""
         rows = np.concatenate([np.full(len(points), i) for i, points in enumerate(self.seen)] or [np.empty(0, np.int64)])
@@ -67,7 +69,7 @@ def stereo_neighbours(views: Sequence[View], points: SparsePoints, count: int, a
     Chosen one by one for the points that those before do not measure well yet, so that together they cover the view.
     """
     chosen = []
-    for i, candidates in enumerate(points.covisible()):
+    for i, candidates in enumerate(points.covisible):
         ids = points.seen[i]
         worth = np.array([_worth(views[i], views[j], points, ids, points.seen[j], angles_deg) for j in candidates])
         chosen.append([int(candidates[k]) for k in _cover(worth, count)] if len(worth) else [])
@@ -76,7 +78,7 @@ def stereo_neighbours(views: Sequence[View], points: SparsePoints, count: int, a
 
 def sweep_neighbours(view: int, views: Sequence[View], points: SparsePoints, count: int, angles_deg: tuple[float, float]) -> list[int]:
     """Up to ``count`` views to sweep planes over for a view that has no good pairs: those that see its points move enough."""
-    candidates = points.covisible()[view]
+    candidates = points.covisible[view]
     ids = points.seen[view]
     worth = [_worth(views[view], views[j], points, ids, points.seen[j], angles_deg, by_tilt=False).sum() for j in candidates]
     best = sorted(range(len(worth)), key=lambda k: (-worth[k], k))

@@ -23,6 +23,16 @@ SPECKLE_PX = 60
 """Smaller islands of a view's fused depth are dropped: what floats is small."""
 NORMAL_RADIUS_PX = 2
 
+SURE = 0.6
+"""A depth of this confidence stands for one view more than agree."""
+
+FLOATER_CELL = 8
+FLOATER_POINTS = 6
+"""A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
+
+SEAM = 1.003
+"""Where two views are this close to equally fine both make the point: each rounds for itself, and a seam must not stay open."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -40,15 +50,15 @@ class Seen:
 
     view: View
     map: DepthMap
+    rgb: NDArray[np.uint8]
+    """(h, w, 3) at the size of the depth map."""
 
 
-def fuse_view(index: int, reference: Seen, neighbours: Iterable[tuple[int, Seen]], rgb: NDArray[np.uint8], agreement: Agreement) -> Points:
-    """The points that the reference view (``index`` in image order) is the one to make.
-
-    ``rgb`` (h, w, 3) has the size of the reference's depth map.
-    """
+def fuse_view(index: int, reference: Seen, neighbours: Iterable[tuple[int, Seen]], agreement: Agreement) -> Points:
+    """The points that the reference view (``index`` in image order) is the one to make."""
     depth = reference.map.depth
     ray_sum = depth * reference.map.confidence
+    rgb_sum = reference.rgb * reference.map.confidence[..., None]
     weights = reference.map.confidence.copy()
     count = (depth > 0).astype(np.uint8)
     against = np.zeros(depth.shape, np.uint8)
@@ -57,17 +67,20 @@ def fuse_view(index: int, reference: Seen, neighbours: Iterable[tuple[int, Seen]
     for j, other in neighbours:
         there, back = _pixel_to_pixel(reference, other), _pixel_to_pixel(other, reference)
         _collect(
-            depth, other.map.depth, other.map.confidence, *there, *back,
+            depth, other.map.depth, other.map.confidence, other.rgb, *there, *back,
             (other.view.center - reference.view.center) @ reference.view.R.T, _ray_from_pixel(reference.map.K),
             reference.map.K[0, 0], other.map.K[0, 0], j < index, agreement.max_depth_error, agreement.max_reproj_error_px,
-            ray_sum, weights, count, against, information, owned,
+            ray_sum, rgb_sum, weights, count, against, information, owned,
         )  # fmt: skip
-    valid = (count >= agreement.min_views) & (against < count)
+    # two pairs that agree in this view are three views, even where a neighbour's own map has a hole
+    enough = (count >= agreement.min_views) | ((count >= max(2, agreement.min_views - 1)) & (reference.map.confidence >= SURE))
+    valid = enough & (against < count)
     fused = np.where(valid, ray_sum / np.maximum(weights, np.float32(1e-6)), np.float32(0))
     _drop_speckles(fused)
     normal = np.zeros((*depth.shape, 3), np.float32)
     _normals(fused, _ray_from_pixel(reference.map.K), NORMAL_RADIUS_PX, agreement.max_depth_error, normal)
     keep = (fused > 0) & owned & (normal != 0).any(2)
+    rgb = np.rint(rgb_sum / np.maximum(weights, np.float32(1e-6))[..., None]).astype(np.uint8)
     return _points(reference, fused, normal, rgb, count, weights, information, keep)
 
 
@@ -97,6 +110,31 @@ def _points(
     )
 
 
+def spacing(xyz: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
+    """(N,) how far apart the pixels of a view lie on a surface that faces it, at points (N, 3)."""
+    distance = np.linalg.norm(xyz.astype(np.float64) - seen.view.center, axis=1)
+    return np.asarray(distance / seen.map.K[0, 0], np.float32)
+
+
+def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,) whether a point has too few others around it, for the ``spacing`` (N,) that is expected there.
+
+    Counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner.
+    """
+    if not len(xyz):
+        return np.zeros(0, np.bool_)
+    level = np.ceil(np.log2(np.maximum(spacing, 1e-30))).astype(np.int64)
+    cell = FLOATER_CELL * np.exp2(level.astype(np.float64))
+    most = np.zeros(len(xyz), np.int64)
+    for shift in (0.0, 0.5):
+        at = np.floor(xyz.astype(np.float64) / cell[:, None] + shift).astype(np.int64)
+        # equal keys of different cells are possible and harmless: a floater would stay
+        key = ((at[:, 0] * 73856093) ^ (at[:, 1] * 19349669) ^ (at[:, 2] * 83492791)) * 64 + level % 64
+        _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
+        most = np.maximum(most, counts[inverse])
+    return np.asarray(most < FLOATER_POINTS)
+
+
 def _ray_from_pixel(K: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 3): a pixel index (the first pixel is 0, 0) to its ray at z = 1."""
     corner = K.copy()
@@ -114,8 +152,8 @@ def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], ND
 
 @njit(nogil=True, cache=True)
 def _collect(  # type: ignore[no-untyped-def]
-    depth, other_depth, other_confidence, there, there_shift, back, back_shift, baseline, ray, focal, other_focal, other_first,
-    max_depth_error, max_reproj_error_px, ray_sum, weights, count, against, information, owned,
+    depth, other_depth, other_confidence, other_rgb, there, there_shift, back, back_shift, baseline, ray, focal, other_focal, other_first,
+    max_depth_error, max_reproj_error_px, ray_sum, rgb_sum, weights, count, against, information, owned,
 ):  # fmt: skip
     height, width = depth.shape
     other_height, other_width = other_depth.shape
@@ -149,6 +187,8 @@ def _collect(  # type: ignore[no-untyped-def]
                 continue
             confidence = other_confidence[iv, iu]
             ray_sum[y, x] += np.float32(confidence * z * d / w)
+            for channel in range(3):
+                rgb_sum[y, x, channel] += confidence * other_rgb[iv, iu, channel]
             weights[y, x] += confidence
             count[y, x] += 1
             # sine of the angle between the two rays, from the triangle of the two centres and the point
@@ -156,8 +196,11 @@ def _collect(  # type: ignore[no-untyped-def]
             py = z * (ray[1, 0] * x + ray[1, 1] * y + ray[1, 2])
             qx, qy, qz = px - baseline[0], py - baseline[1], z - baseline[2]
             cx, cy, cz = py * qz - z * qy, z * qx - px * qz, px * qy - py * qx
-            information[y, x] += np.float32((cx * cx + cy * cy + cz * cz) / ((px * px + py * py + z * z) * (qx * qx + qy * qy + qz * qz)))
-            if other_focal * z > focal * w or (other_focal * z == focal * w and other_first):
+            near, far = px * px + py * py + z * z, qx * qx + qy * qy + qz * qz
+            information[y, x] += np.float32((cx * cx + cy * cy + cz * cz) / (near * far))
+            # by distance and not by depth: side by side, views of one depth would all be equal
+            finer = other_focal * np.sqrt(near) / (focal * np.sqrt(far))
+            if finer > SEAM or (finer == 1.0 and other_first):
                 owned[y, x] = False
 
 

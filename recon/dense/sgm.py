@@ -73,7 +73,7 @@ def _both_ways(
     other, reference = np.ascontiguousarray(left[:, ::-1]), np.ascontiguousarray(right[:, ::-1])
     prior = np.ascontiguousarray(prior_right[:, ::-1]) + np.float32(offset)
     of_right = np.ascontiguousarray(_one_way(reference, other, prior, reach)[:, ::-1]) - np.float32(offset)
-    return _cross_checked(of_left, of_right, -1), _cross_checked(of_right, of_left, +1)
+    return cross_checked(of_left, of_right, -1), cross_checked(of_right, of_left, +1)
 
 
 def _one_way(reference: NDArray[np.uint8], other: NDArray[np.uint8], prior: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
@@ -97,9 +97,8 @@ def _one_way(reference: NDArray[np.uint8], other: NDArray[np.uint8], prior: NDAr
     return np.asarray(disparity[:, reach:-reach], np.float32)
 
 
-
-
-def _cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], sign: int) -> NDArray[np.float32]:
+def cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], sign: int) -> NDArray[np.float32]:
+    """``disparity`` where ``back``, the other image's, leads back to the same pixel, else NaN; ``sign`` is -1 in the left image."""
     rows = np.repeat(np.arange(disparity.shape[0], dtype=np.float32)[:, None], disparity.shape[1], 1)
     at = np.arange(disparity.shape[1], dtype=np.float32)[None] + sign * disparity
     there = cv2.remap(back, np.nan_to_num(at, nan=-10.0), rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)

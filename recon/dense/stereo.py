@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recon.dense.rectify import Pose, RectifiedPair, rectify
-from recon.dense.sgm import match
+from recon.dense.sgm import cross_checked, match
 from recon.dense.view import DepthMap, View
 
 SIGMA_PX = 1.0
@@ -83,11 +83,12 @@ def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate
     if pair is None:
         return None
     windows = [_warp(frame.grey, pair, side) for side, frame in enumerate((a, b))]
-    disparities = match(windows[0], windows[1], pair.column_disparities)
-    for side, frame in enumerate((a, b)):
-        usable = _warp(frame.usable.astype(np.uint8), pair, side)
-        disparities[side][usable == 0] = np.nan
-    return _depth_in(a, pair, 0, disparities[0]), _depth_in(b, pair, 1, disparities[1])
+    in_a, in_b = match(windows[0], windows[1], pair.column_disparities)
+    for side, (frame, disparity) in enumerate(((a, in_a), (b, in_b))):
+        disparity[_warp(frame.usable.astype(np.uint8), pair, side) == 0] = np.nan
+    # once more: what leads to a masked pixel, or out of the other image, is no match either
+    in_a, in_b = cross_checked(in_a, in_b, -1), cross_checked(in_b, in_a, +1)
+    return _depth_in(a, pair, 0, in_a), _depth_in(b, pair, 1, in_b)
 
 
 def _warp(image: NDArray[np.uint8], pair: RectifiedPair, side: int) -> NDArray[np.uint8]:

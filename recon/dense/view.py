@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.records import Record, read_json, write_json
+from recon.errors import NoSurface
 from recon.stage import Inputs
 
 if TYPE_CHECKING:
@@ -139,6 +140,10 @@ class Points:
     def save(self, path: Path) -> None:
         np.savez(path, **vars(self))
 
+    def take(self, keep: NDArray[np.bool_]) -> Points:
+        """The points where ``keep`` (N,) holds."""
+        return Points(**{name: array[keep] for name, array in vars(self).items()})
+
     @classmethod
     def load(cls, path: Path) -> Points:
         with np.load(path) as arrays:
@@ -150,5 +155,16 @@ class Points:
 
 
 def read_points(inputs: Inputs) -> Points:
-    """The whole dense cloud, from the shards of ``fuse``."""
-    return Points.concatenate([Points.load(folder / "points.npz") for folder in inputs["fuse"]])
+    """The whole dense cloud, from the shards of ``fuse``. Raises NoSurface where it has no point."""
+    points = Points.concatenate([Points.load(folder / "points.npz") for folder in inputs["fuse"]])
+    check_not_empty(points)
+    return points
+
+
+def check_not_empty(points: Points) -> None:
+    """Raises NoSurface where a whole cloud has no point."""
+    if not len(points.xyz):
+        raise NoSurface(
+            "no point of the surface is confirmed by enough views: 0 points",
+            "Take more photos of each part, from nearby places; --set fuse.min_views=2 accepts less evidence",
+        )

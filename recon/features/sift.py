@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.capture.pixels import read_grey
+from recon.capture.pixels import read_grey, read_rgb
 from recon.features.store import Features
 
 _SCALES_PER_OCTAVE = 3
@@ -25,15 +25,19 @@ def extract(
 
     ``peak_threshold`` is the least difference of Gaussians, grey values in 0..1. Where the mask is zero there are none.
     """
-    grey = read_grey(path, max_size_px)
-    mask = None if mask_path is None else _mask_like(grey, read_grey(mask_path))
-    found = detect(grey, max_keypoints, peak_threshold, mask)
-    height, width = grey.shape
+    rgb = read_rgb(path, max_size_px)
+    mask = None if mask_path is None else _mask_like(rgb, read_grey(mask_path))
+    found = detect(rgb, max_keypoints, peak_threshold, mask)
+    height, width = rgb.shape[:2]
     return found.scaled(size[0] / width, size[1] / height)
 
 
-def detect(grey: NDArray[np.uint8], max_keypoints: int, peak_threshold: float, mask: NDArray[np.uint8] | None = None) -> Features:
-    """Keypoints of an (H, W) grey image in its own pixels, coarsest first, at most ``max_keypoints``, spread over the image."""
+def detect(image: NDArray[np.uint8], max_keypoints: int, peak_threshold: float, mask: NDArray[np.uint8] | None = None) -> Features:
+    """Keypoints of an (H, W) grey or (H, W, 3) RGB image in its own pixels, coarsest first, spread over the image.
+
+    At most ``max_keypoints``; for ``peak_threshold`` and the mask see ``extract``.
+    """
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) if image.ndim == 3 else image
     # OpenCV compares the peak times the number of scales with its threshold. Without enable_precise_upscale the doubled
     # image is shifted by a quarter pixel.
     sift = cv2.SIFT_create(0, _SCALES_PER_OCTAVE, _SCALES_PER_OCTAVE * peak_threshold, _EDGE_THRESHOLD, _SIGMA, enable_precise_upscale=True)
@@ -52,7 +56,9 @@ def detect(grey: NDArray[np.uint8], max_keypoints: int, peak_threshold: float, m
         xy, size, angle = cv2.KeyPoint.convert(kept), np.array([k.size for k in kept]), np.array([k.angle for k in kept])
         chosen = np.arange(len(kept))
     table = np.column_stack([xy[chosen] + 0.5, size[chosen] / 2, np.radians(angle[chosen])]).astype(np.float32)
-    return Features(table, root_normalised(descriptors))
+    at = np.clip(xy[chosen].astype(np.int64), 0, (grey.shape[1] - 1, grey.shape[0] - 1))
+    colours = image[at[:, 1], at[:, 0]]
+    return Features(table, root_normalised(descriptors), colours if image.ndim == 3 else np.repeat(colours[:, None], 3, axis=1))
 
 
 def spread(xy: NDArray[np.float32], response: NDArray[np.float32], size: tuple[int, int], count: int) -> NDArray[np.int64]:
@@ -78,6 +84,6 @@ def root_normalised(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(512 * root), 0, 255), np.uint8)
 
 
-def _mask_like(grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = grey.shape
+def _mask_like(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

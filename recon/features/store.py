@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,26 +21,31 @@ class Features:
     """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x]; coarsest first."""
     descriptors: NDArray[np.uint8]
     """(N, 128), length about 512."""
+    rgb: NDArray[np.uint8]
+    """(N, 3) colour of the image there, for the points that come of it."""
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     @classmethod
     def none(cls) -> Features:
-        return cls(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8))
+        return cls(np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8), np.zeros((0, 3), np.uint8))
 
     def scaled(self, x: float, y: float) -> Features:
         """The same features in an image resized by these factors."""
         factors = np.array([x, y, (x * y) ** 0.5, 1.0])
-        return Features((self.keypoints * factors).astype(np.float32), self.descriptors)
+        return Features((self.keypoints * factors).astype(np.float32), self.descriptors, self.rgb)
+
+
+_ARRAYS = ("keypoints", "descriptors", "rgb")
 
 
 def write_features(folder: Path, names: Sequence[str], features: Iterable[Features]) -> None:
-    """``index.json``, ``keypoints.npy`` and ``descriptors.npy`` of a block of images."""
+    """``index.json`` and an array each of keypoints, descriptors and colours of a block of images."""
     rows = list(features)
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
-    np.save(folder / "keypoints.npy", np.concatenate([row.keypoints for row in rows]))
-    np.save(folder / "descriptors.npy", np.concatenate([row.descriptors for row in rows]))
+    for array in _ARRAYS:
+        np.save(folder / f"{array}.npy", np.concatenate([getattr(row, array) for row in rows]))
     write_json(folder / "index.json", {"names": list(names), "offsets": offsets.tolist()})
 
 
@@ -48,7 +54,7 @@ class FeatureStore(Mapping[str, Features]):
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._where: dict[str, tuple[Path, int, int]] = {}
-        self._arrays: dict[Path, tuple[NDArray[np.float32], NDArray[np.uint8]]] = {}
+        self._blocks: dict[Path, Features] = {}
         for folder in folders:
             index = read_json(folder / "index.json")
             offsets = index["offsets"]
@@ -57,10 +63,10 @@ class FeatureStore(Mapping[str, Features]):
 
     def __getitem__(self, name: str) -> Features:
         folder, start, end = self._where[name]
-        if folder not in self._arrays:
-            self._arrays[folder] = (_mapped(folder / "keypoints.npy"), _mapped(folder / "descriptors.npy"))
-        keypoints, descriptors = self._arrays[folder]
-        return Features(np.asarray(keypoints[start:end]), np.asarray(descriptors[start:end]))
+        if folder not in self._blocks:
+            self._blocks[folder] = Features(*(_mapped(folder / f"{array}.npy") for array in _ARRAYS))
+        block = self._blocks[folder]
+        return Features(*(np.asarray(getattr(block, array)[start:end]) for array in _ARRAYS))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)
@@ -74,6 +80,6 @@ class FeatureStore(Mapping[str, Features]):
         return end - start
 
 
-def _mapped(path: Path) -> NDArray:  # type: ignore[type-arg]
-    array = np.load(path, mmap_mode="r") if path.stat().st_size > 256 else np.load(path)
+def _mapped(path: Path) -> NDArray[Any]:
+    array = np.load(path, mmap_mode="r") if path.stat().st_size > 256 else np.load(path)  # an empty file can't be mapped
     return np.asarray(array)

@@ -17,6 +17,8 @@ _TURN_PX = 1.5
 """A turn explains a pair if it maps its keypoints that closely, at an image of 1600 px."""
 _FOCALS = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 _PAIRS_ASKED = 60
+_SURE = 30
+"""Matches of a pair from which on it is hardly a chance one."""
 
 
 def check_pairs(
@@ -33,7 +35,10 @@ def check_pairs(
             f"no two of the {len(records)} images share enough of the scene",
             "Take photos that overlap by two thirds, of one scene, from places a step apart",
         )
-    asked = sorted(pairs, key=lambda pair: -len(pair.matches))[:_PAIRS_ASKED]
+    sure = sorted(pairs, key=lambda pair: -len(pair.matches))
+    sure = [pair for pair in sure if len(pair.matches) >= _SURE] or sure
+    # Of all, near and far: frames close in time hardly move, and a turn explains those alone.
+    asked = [sure[i] for i in np.unique(np.linspace(0, len(sure) - 1, _PAIRS_ASKED).astype(int))]
     by_name = {record.name: cameras[record.camera] for record in records}
     turns = [_is_turn(pair, by_name, features) for pair in asked]
     if np.mean(turns) > 0.8:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recon.capture.records import ImageRecord
 from recon.geometry.geodesy import LocalFrame
 from recon.geometry.similarity import fit_similarity, spread_share
-from recon.sfm.upright import up_in_model
+from recon.sfm.upright import pitches_deg, up_in_model
 
 LEAST_FIXES = 4
 _TRIALS = 300
@@ -95,7 +95,7 @@ def _with_up(
     """Positions on a line leave the turn about it open: a second row of points, straight above the first, closes it."""
     rotations = np.array([images[record.name].cam_from_world().rotation.matrix() for record in fixes])
     xyz = np.array([model.points3D[i].xyz for i in sorted(model.point3D_ids())]).reshape(-1, 3)
-    up = up_in_model(rotations, xyz, rng)
+    up = up_in_model(rotations, pitches_deg(fixes), xyz, rng)
     length, length_m = (np.linalg.norm(row - row.mean(0), axis=1).max() for row in (centers, target))
     along = np.linalg.svd(target - target.mean(0))[2][0]
     level = np.array([0, 0, 1.0]) - along[2] * along  # the part of up that is square to the line, on both sides

@@ -1,4 +1,4 @@
-"""Bringing more images into a model: from other models that share images with it, and one by one."""
+"""Bringing more images into a model: from other models that see the same points, and one by one."""
 
 from __future__ import annotations
 
@@ -6,60 +6,90 @@ from collections.abc import Sequence
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
-from recon.geometry.similarity import fit_similarity
+from recon.matchers.store import PairMatches
 from recon.sfm.refine import Adjustment
 
-_LEAST_COMMON = 3
-_AGREE = 0.05
-"""Common cameras must fall together within this share of their spread."""
+NO_POINT = np.uint64(2**64 - 1)
+_LEAST_POINTS, _LEAST_SHARE = 12, 0.3
+"""So many common points, and such a share of them, must fall together for two models to be one."""
+_TOGETHER = 0.03
+"""Points fall together within this share of their median distance from their middle."""
+
+
+def point_ids(model: pycolmap.Reconstruction) -> dict[str, NDArray[np.uint64]]:
+    """For each registered image the 3D point of each of its keypoints, NO_POINT where there is none."""
+    images = (model.image(image_id) for image_id in sorted(model.reg_image_ids()))
+    return {image.name: np.array([point.point3D_id for point in image.points2D], dtype=np.uint64) for image in images}
 
 
 def join_models(
     best: pycolmap.Reconstruction,
     others: Sequence[pycolmap.Reconstruction],
     cache: pycolmap.DatabaseCache,
+    pairs: Sequence[PairMatches],
+    adjustment: Adjustment,
 ) -> bool:
-    """Give ``best`` the poses of other models' images, through the images that they share; whether any came in.
+    """Give ``best`` the poses of other models' images where the two see the same points; whether any came in.
 
     Points are left to ``refine``, which triangulates all of them anew.
     """
     joined = False
     for other in others:
-        new = {image.name for image in _posed(other)} - {image.name for image in _posed(best)}
-        best_from_other = _alignment(best, other)
-        if not new or best_from_other is None:
+        posed = [other.image(image_id) for image_id in sorted(other.reg_image_ids())]
+        there = {best.image(image_id).name for image_id in best.reg_image_ids()}
+        new = [image for image in posed if image.name not in there]
+        best_from_other = _alignment(best, other, pairs, adjustment.seed) if new else None
+        if best_from_other is None:
             continue
         mapper = pycolmap.IncrementalMapper(cache)
         mapper.begin_reconstruction(best)  # adds the images that the model lacks
-        for image in _posed(other):
-            if image.name in new:
-                moved = best_from_other.transform_camera_world(image.cam_from_world())
-                frame = best.frame(best.find_image_with_name(image.name).frame_id)
-                frame.set_cam_from_world(image.camera_id, moved)
-                best.register_frame(frame.frame_id)
-                joined = True
+        for image in new:
+            moved = best_from_other.transform_camera_world(image.cam_from_world())
+            frame = best.frame(best.find_image_with_name(image.name).frame_id)
+            frame.set_cam_from_world(image.camera_id, moved)
+            best.register_frame(frame.frame_id)
         mapper.end_reconstruction(False)
+        joined = True
     return joined
 
 
-def _posed(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    return [model.images[i] for i in sorted(model.reg_image_ids())]
+def _alignment(
+    best: pycolmap.Reconstruction, other: pycolmap.Reconstruction, pairs: Sequence[PairMatches], seed: int
+) -> pycolmap.Sim3d | None:
+    """best_from_other by common points; None if they are too few or do not fall together."""
+    common = _common_points(point_ids(best), point_ids(other), pairs)
+    if len(common) < _LEAST_POINTS:
+        return None
+    target = np.array([best.point3D(i).xyz for i in common[:, 0]])
+    source = np.array([other.point3D(i).xyz for i in common[:, 1]])
+    options = pycolmap.RANSACOptions()
+    options.max_error = _TOGETHER * float(np.median(np.linalg.norm(target - np.median(target, axis=0), axis=1)))
+    options.min_inlier_ratio = _LEAST_SHARE / 2
+    options.random_seed = seed
+    if options.max_error <= 0:
+        return None
+    found = pycolmap.estimate_sim3d_robust(source, target, options)
+    if found is None:
+        return None
+    transform = found["tgt_from_src"] if isinstance(found, dict) else found
+    transform = found["tgt_from_src"]
+    together = np.linalg.norm(transform * source - target, axis=1) < options.max_error
+    return transform if together.sum() >= max(_LEAST_POINTS, _LEAST_SHARE * len(common)) else None
 
 
-def _alignment(best: pycolmap.Reconstruction, other: pycolmap.Reconstruction) -> pycolmap.Sim3d | None:
-    """best_from_other by the centres of common cameras; None if they are too few or do not fall together."""
-    centers = {image.name: image.projection_center() for image in _posed(best)}
-    common = [image for image in _posed(other) if image.name in centers]
-    if len(common) < _LEAST_COMMON:
-        return None
-    source = np.array([image.projection_center() for image in common])
-    target = np.array([centers[image.name] for image in common])
-    spread = float(np.linalg.norm(target - target.mean(0), axis=1).mean())
-    if spread <= 0 or np.ptp(source, axis=0).max() <= 0:
-        return None
-    found = fit_similarity(source, target)
-    return found if np.linalg.norm(found * source - target, axis=1).max() < _AGREE * spread else None
+def _common_points(
+    best: dict[str, NDArray[np.uint64]], other: dict[str, NDArray[np.uint64]], pairs: Sequence[PairMatches]
+) -> NDArray[np.uint64]:
+    """(N, 2) points of both models that are one: seen by one keypoint of a common image, or by two that were matched."""
+    found = [np.column_stack([best[name], other[name]]) for name in best if name in other]
+    for pair in pairs:
+        for (name1, name2), matches in (((pair.name1, pair.name2), pair.matches), ((pair.name2, pair.name1), pair.matches[:, ::-1])):
+            if name1 in best and name2 in other and name1 != name2:
+                found.append(np.column_stack([best[name1][matches[:, 0]], other[name2][matches[:, 1]]]))
+    rows = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.uint64)
+    return np.asarray(np.unique(rows[(rows != NO_POINT).all(axis=1)], axis=0))
 
 
 def register_left_over(model: pycolmap.Reconstruction, cache: pycolmap.DatabaseCache, adjustment: Adjustment) -> bool:

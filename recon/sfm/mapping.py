@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from recon.capture.records import ImageRecord
 from recon.features.store import Features
 from recon.matchers.store import PairMatches
 from recon.sfm.database import write_database
-from recon.sfm.joining import join_models, register_left_over
+from recon.sfm.joining import NO_POINT, join_models, point_ids, register_left_over
+from recon.sfm.lens import choose_lens
 from recon.sfm.refine import Adjustment, refine
 
 log = logging.getLogger(__name__)
 
 _TRACKS_A_VIEW = 400
 """Global mapping needs no more tracks than this a view to find the poses; ``refine`` then triangulates all."""
-_NO_POINT = np.uint64(2**64 - 1)
 
 
 @dataclass(frozen=True)
@@ -66,33 +67,68 @@ def reconstruct(
     pairs: Sequence[PairMatches],
     mapper: str,
     adjustment: Adjustment,
+    any_lens: bool = True,
 ) -> Outcome | None:
     """The best model of the images; None if no mapper finds one of two images or more.
 
     ``mapper`` is "global", "incremental" or "auto": global first, and incremental too where the global model is poor.
+    With ``any_lens`` cameras may get a richer lens model than they came with.
     """
     connected = _largest_component(records, pairs)
+    if len(records) == 2:  # two views do not fix a focal length
+        adjustment = replace(adjustment, fixed_intrinsics=True)
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "matches.db"
         write_database(database, records, cameras, features, pairs)
-        with pycolmap.Database.open(database) as opened:
-            cache = pycolmap.DatabaseCache.create(opened, pycolmap.DatabaseCacheOptions(min_num_matches=2))
+        cache = _cache(database)
         compared: list[Candidate] = []
         if mapper in ("auto", "global") and len(records) > 2:
             compared += _refined("global", _global(database, Path(scratch), adjustment), cache, pairs, adjustment)
         best = max(compared, key=Candidate.rank, default=None)
-        if mapper == "incremental" or (mapper == "auto" and (best is None or best.is_poor(connected))) or len(records) == 2:
+        unsure = best is None or best.is_poor(connected) or _mostly_guessed(records, cameras)
+        if mapper == "incremental" or (mapper == "auto" and unsure) or len(records) == 2:
             compared += _refined("incremental", _incremental(database, Path(scratch), adjustment), cache, pairs, adjustment)
             best = max(compared, key=Candidate.rank, default=None)
         if best is None:
             return None
         others = [candidate.model for candidate in compared if candidate is not best]
-        joined = join_models(best.model, others, cache) | register_left_over(best.model, cache, adjustment)
-        if joined:
-            refine(best.model, cache, adjustment)
-            best = Candidate(best.mapper, best.model, explained(best.model, pairs))
-            compared.append(best)
-    return Outcome(best, _apart(best.model, others), compared)
+        chosen = _completed(best, others, cache, pairs, adjustment)
+        if any_lens and choose_lens(chosen.model, adjustment):
+            refine(chosen.model, _cache(database, chosen.model), adjustment)
+            chosen = Candidate(chosen.mapper, chosen.model, explained(chosen.model, pairs))
+        compared = [chosen if candidate is best else candidate for candidate in compared]
+    return Outcome(chosen, _apart(chosen.model, others), compared)
+
+
+def _completed(
+    best: Candidate,
+    others: Sequence[pycolmap.Reconstruction],
+    cache: pycolmap.DatabaseCache,
+    pairs: Sequence[PairMatches],
+    adjustment: Adjustment,
+) -> Candidate:
+    """The model with what other models and single images add to it; as it was where that makes it worse."""
+    model = copy.deepcopy(best.model)
+    joined = join_models(model, others, cache, pairs, adjustment)
+    if not register_left_over(model, cache, adjustment) and not joined:
+        return best
+    refine(model, cache, adjustment)
+    completed = Candidate(best.mapper, model, explained(model, pairs))
+    return max(best, completed, key=Candidate.rank)
+
+
+def _mostly_guessed(records: Sequence[ImageRecord], cameras: Mapping[str, pycolmap.Camera]) -> bool:
+    """Whether focal lengths are guesses that few images share: global mapping takes them for true."""
+    guessed = {key for key, camera in cameras.items() if not camera.has_prior_focal_length}
+    return len(guessed) > 0.25 * len(records)
+
+
+def _cache(database: Path, model: pycolmap.Reconstruction | None = None) -> pycolmap.DatabaseCache:
+    """The database in memory, with the cameras of ``model`` where it has other lens models."""
+    with pycolmap.Database.open(database) as opened:
+        for camera in model.cameras.values() if model else ():
+            opened.update_camera(camera)
+        return pycolmap.DatabaseCache.create(opened, pycolmap.DatabaseCacheOptions(min_num_matches=2))
 
 
 def _refined(
@@ -113,12 +149,12 @@ def _refined(
 def _global(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycolmap.Reconstruction]:
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed = options.mapper.random_seed = adjustment.seed
-    options.num_threads = options.mapper.num_threads = adjustment.threads
+    options.num_threads = options.mapper.num_threads = 1  # several threads: another result in the last bits, every time
     options.mapper.track_required_tracks_per_view = _TRACKS_A_VIEW
     options.mapper.skip_retriangulation = True
     options.mapper.ba_num_iterations = 1
     bundle = options.mapper.bundle_adjustment
-    bundle.ceres.solver_options.num_threads = adjustment.threads
+    bundle.ceres.solver_options.num_threads = 1
     bundle.ceres.solver_options.max_num_iterations = 50
     bundle.refine_focal_length = bundle.refine_extra_params = not adjustment.fixed_intrinsics
     try:
@@ -131,7 +167,7 @@ def _global(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycol
 
 def _incremental(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycolmap.Reconstruction]:
     options = pycolmap.IncrementalPipelineOptions()
-    options.random_seed, options.num_threads = adjustment.seed, adjustment.threads
+    options.random_seed, options.num_threads = adjustment.seed, 1
     options.extract_colors = False
     options.min_model_size = 2
     options.ba_refine_focal_length = options.ba_refine_extra_params = not adjustment.fixed_intrinsics
@@ -149,14 +185,12 @@ def _folder(scratch: Path, name: str) -> Path:
 
 def explained(model: pycolmap.Reconstruction, pairs: Sequence[PairMatches]) -> float:
     """Share of the verified matches between registered images whose two keypoints see the same 3D point."""
-    points = {
-        image.name: np.array([point.point3D_id for point in image.points2D], np.uint64) for image in model.images.values() if image.has_pose
-    }
+    points = point_ids(model)
     held = total = 0
     for pair in pairs:
         if pair.name1 in points and pair.name2 in points:
             first, second = points[pair.name1][pair.matches[:, 0]], points[pair.name2][pair.matches[:, 1]]
-            held += int(((first == second) & (first != _NO_POINT)).sum())
+            held += int(((first == second) & (first != NO_POINT)).sum())
             total += len(first)
     return held / total if total else 0.0
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
+
+from recon.capture.records import ImageRecord
 
 _PLANE_ANGLE_DEG = 12.0
 """The dominant plane is taken for the ground only if its normal is that close to what the cameras say."""
 _PLANE_TRIALS = 500
 
 
-def up_in_model(rotations: NDArray[np.float64], xyz: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+def up_in_model(
+    rotations: NDArray[np.float64], pitches_deg: NDArray[np.float64], xyz: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """(3,) unit vector that points up, from (N, 3, 3) camera rotations (cam_from_world) and (M, 3) points.
 
-    Cameras are held without roll: their x axes are level, so up is the direction that all x axes avoid. Its sign, and up
-    itself where all cameras look one way, come from the images' up side, or for cameras that look straight down from
-    their backs. A dominant plane of the points nearby takes over.
+    A gimbal that states its pitch (N; 0 level, -90 down, NaN unknown) settles it. Otherwise cameras are held without roll:
+    their x axes are level, so up is the direction that all x axes avoid. Its sign, and up itself where all cameras look one
+    way, come from the images' up side, or for cameras that look straight down from their backs. A dominant plane of the
+    points nearby takes over.
     """
+    stated = np.isfinite(pitches_deg)
+    if stated.any():
+        pitch = np.radians(pitches_deg[stated])
+        up_in_cam = np.column_stack([np.zeros(len(pitch)), -np.cos(pitch), np.sin(pitch)])
+        mean = np.einsum("nji,nj->ni", rotations[stated], up_in_cam).mean(0)
+        if np.linalg.norm(mean) > 0.9:
+            return _snapped_to_plane(mean / np.linalg.norm(mean), xyz, rng)
     side_up, back = -rotations[:, 1].mean(0), -rotations[:, 2].mean(0)
     rough = side_up if np.linalg.norm(side_up) > 0.5 else back + side_up
     rough = rough / max(float(np.linalg.norm(rough)), 1e-12)
-    _, strengths, axes = np.linalg.svd(rotations[:, 0] - 0.0)
+    _, strengths, axes = np.linalg.svd(rotations[:, 0])
     up = rough
     if len(rotations) >= 3 and strengths[1] > 0.2 * np.sqrt(len(rotations)):
         level = axes[2] * np.sign(axes[2] @ rough or 1.0)
@@ -54,13 +68,19 @@ def _snapped_to_plane(up: NDArray[np.float64], xyz: NDArray[np.float64], rng: np
     return best
 
 
-def level_frame(model: pycolmap.Reconstruction, rng: np.random.Generator) -> pycolmap.Sim3d:
+def pitches_deg(records: Sequence[ImageRecord]) -> NDArray[np.float64]:
+    """(N,) what gimbals state, NaN where there is none."""
+    return np.array([record.gimbal_deg[1] if record.gimbal_deg else np.nan for record in records])
+
+
+def level_frame(model: pycolmap.Reconstruction, records: Sequence[ImageRecord], rng: np.random.Generator) -> pycolmap.Sim3d:
     """world_from_model of an arbitrary but tidy frame: z up, the ground near z = 0, scene distance 10 units."""
     images = [model.images[i] for i in sorted(model.reg_image_ids())]
     rotations = np.array([image.cam_from_world().rotation.matrix() for image in images])
     centers = np.array([image.projection_center() for image in images])
     xyz = np.array([model.points3D[i].xyz for i in sorted(model.point3D_ids())]).reshape(-1, 3)
-    up = up_in_model(rotations, xyz, rng)
+    by_name = {record.name: record for record in records}
+    up = up_in_model(rotations, pitches_deg([by_name[image.name] for image in images]), xyz, rng)
     z = up / np.linalg.norm(up)
     x = np.cross(z, -rotations[0, 2]) if abs(z @ rotations[0, 2]) < 0.9 else np.cross(-rotations[0, 1], z)
     x = x / np.linalg.norm(x)

@@ -19,7 +19,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
-    """Writes ``index.json``, ``keypoints.npy`` and ``descriptors.npy``."""
+    """Writes ``index.json``, ``keypoints.npy``, ``descriptors.npy`` and ``rgb.npy``."""
     import cv2
 
     from recon.features.sift import extract

@@ -10,7 +10,7 @@ from recon.stage import Inputs, Shard, Stage, Work
 
 SHARD_VIEWS = 8
 MAX_NEIGHBOURS = 10
-MAX_KEPT = 24
+MAX_KEPT = 16
 """Depth maps in memory at once: a view, its neighbours, and those that the next view shares."""
 
 
@@ -23,20 +23,22 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
     views = read_views(inputs)
     points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
-    neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible()]
+    neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible]
     shards: list[Shard] = []
+    blocks = -(-len(views) // SHARD_VIEWS)
     for start in range(0, len(views), SHARD_VIEWS):
         block = range(start, min(start + SHARD_VIEWS, len(views)))
-        shards.append({"views": list(block), "neighbours": [neighbours[i] for i in block]})
+        shards.append({"views": list(block), "neighbours": [neighbours[i] for i in block], "shards": blocks})
     return shards
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import cv2
+    import numpy as np
 
     from recon.capture.pixels import read_rgb
-    from recon.dense.fusion import Agreement, Seen, fuse_view
-    from recon.dense.view import DepthMap, Points, read_views
+    from recon.dense.fusion import Agreement, Seen, floating, fuse_view, spacing
+    from recon.dense.view import DepthMap, Points, check_not_empty, read_views
 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
@@ -46,19 +48,22 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         if i not in kept:
             while len(kept) >= MAX_KEPT:
                 kept.pop(next(iter(kept)))
-            kept[i] = Seen(views[i], DepthMap.load(_depth_file(inputs, views[i].name)))
+            depth_map = DepthMap.load(_depth_file(inputs, views[i].name))
+            height, width = depth_map.depth.shape
+            kept[i] = Seen(views[i], depth_map, cv2.resize(read_rgb(views[i].path), (width, height), interpolation=cv2.INTER_AREA))
         return kept[i]
 
-    parts = []
+    parts, spacings = [], []
     for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
-        reference = seen(i)
-        height, width = reference.map.depth.shape
-        rgb = cv2.resize(read_rgb(views[i].path), (width, height), interpolation=cv2.INTER_AREA)
         least = min(config.fuse.min_views, len(others) + 1)
         agreement = Agreement(least, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
-        parts.append(fuse_view(i, reference, ((j, seen(j)) for j in others), rgb, agreement))
+        parts.append(fuse_view(i, seen(i), ((j, seen(j)) for j in others), agreement))
+        spacings.append(spacing(parts[-1].xyz, seen(i)))
         work.tell((n + 1) / len(shard["views"]))
     points = Points.concatenate(parts)
+    points = points.take(~floating(points.xyz, np.concatenate(spacings)))
+    if shard["shards"] == 1:
+        check_not_empty(points)
     points.save(out / "points.npz")
     few = sum(len(others) + 1 < config.fuse.min_views for others in shard["neighbours"])
     warnings = [f"{few} views have fewer than {config.fuse.min_views} views to agree with: fewer were asked for"] if few else []

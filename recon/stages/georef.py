@@ -31,8 +31,9 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     model = pycolmap.Reconstruction(inputs["sfm"][0] / "model")
     rng = np.random.default_rng([work.seed, 7])
-    found, warnings = _from_gps(model, ImageSet.read(inputs).records, config, rng)
-    model.transform(found.world_from_model if found else level_frame(model, rng))
+    records = ImageSet.read(inputs).records
+    found, warnings = _from_gps(model, records, config, rng)
+    model.transform(found.world_from_model if found else level_frame(model, records, rng))
     (out / "model").mkdir()
     model.write_binary(out / "model")
     write_json(out / "georef.json", {**(_metric(found, model) if found else _arbitrary()), "warnings": warnings})

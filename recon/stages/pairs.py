@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from recon.capture.records import ImageSet, write_json
 from recon.config import Config
-from recon.errors import NoTexture
+from recon.errors import EmptyCapture, NoTexture
 from recon.stage import Inputs, Shard, Stage, Work
 
 _MIN_KEYPOINTS = 50
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
-    """Writes ``pairs.json``. NoTexture if fewer than two images have keypoints enough to be matched."""
+    """Writes ``pairs.json``. EmptyCapture for one image, NoTexture if fewer than two images have keypoints enough to be matched."""
     from recon.features.store import FeatureStore
     from recon.features.vlad import image_vectors, most_alike
     from recon.matchers.pairing import choose_pairs
@@ -26,6 +26,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     features = FeatureStore(inputs["features"])
     names = [record.name for record in records]
     counts = [features.count(name) for name in names]
+    if len(names) < 2:
+        raise EmptyCapture(f"{len(names)} usable image", "Two or more photos from different places are needed")
     textured = sum(count >= _MIN_KEYPOINTS for count in counts)
     if textured < 2:
         raise NoTexture(

@@ -17,27 +17,37 @@ if TYPE_CHECKING:
     from recon.sfm.mapping import Outcome
 
 
+_SIZE_PX = 4000
+"""Up to this longer side ``sfm.max_reproj_error_px`` holds as it is."""
+
+
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import pycolmap
 
     from recon.features.store import FeatureStore
     from recon.matchers.store import read_matches
     from recon.sfm.cameras import cameras_of, is_fixed
+    from recon.sfm.colours import colour_points
     from recon.sfm.diagnosis import check_pairs, no_model, partial_warnings
     from recon.sfm.mapping import reconstruct
     from recon.sfm.refine import Adjustment
 
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value  # a mapper that fails raises, too
     records = ImageSet.read(inputs).records
     features, pairs = FeatureStore(inputs["features"]), read_matches(inputs["matches"])
     cameras = cameras_of(records, config.camera)
     prior = {camera.camera_id: camera.params.tolist() for camera in cameras.values()}
     check_pairs(records, cameras, features, pairs)
     work.tell(0.1)
-    adjustment = Adjustment(config.sfm.max_reproj_error_px, config.sfm.min_angle_deg, is_fixed(config.camera), work.seed, work.threads)
-    outcome = reconstruct(records, cameras, features, pairs, config.sfm.mapper, adjustment)
+    large = max(max(record.width, record.height) for record in records) / _SIZE_PX
+    max_error_px = config.sfm.max_reproj_error_px * max(1.0, large)
+    adjustment = Adjustment(max_error_px, config.sfm.min_angle_deg, is_fixed(config.camera), work.seed, work.threads)
+    any_lens = config.camera.model == "auto" and not is_fixed(config.camera)
+    outcome = reconstruct(records, cameras, features, pairs, config.sfm.mapper, adjustment, any_lens)
     if outcome is None:
         raise no_model(records, pairs)
+    for model in (outcome.best.model, *outcome.others):
+        colour_points(model, features)
     _write(out / "model", outcome.best.model)
     for number, other in enumerate(outcome.others):
         _write(out / "other_models" / str(number), other)

@@ -10,7 +10,7 @@ import open3d as o3d
 from numpy.typing import NDArray
 
 from recon.errors import NoSurface
-from recon.surface.thin import Samples, spacing
+from recon.surface.thin import Samples, spacing, voxel_keys
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,7 @@ def _affordable_cell(xyz: NDArray[np.float64], side: float, faces: int) -> float
     cell: float = side / 2**MIN_DEPTH
     while cell > side / 2**MAX_DEPTH:
         finer = cell / 2**0.5
-        index = np.floor(xyz / finer).astype(np.int64)
-        index -= index.min(axis=0)
-        size = index.max(axis=0) + 1
-        occupied = len(np.unique((index[:, 0] * size[1] + index[:, 1]) * size[2] + index[:, 2]))
+        occupied = len(np.unique(voxel_keys(xyz, finer)))
         if occupied * _FACES_A_CELL > faces:
             break
         cell = finer

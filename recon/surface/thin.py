@@ -15,6 +15,7 @@ from recon.errors import NoSurface
 MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
 _GROWTH = 2**0.5
+_NOISE_VOXEL = 2.0  # edge of the voxels that noisy points are averaged in, over their standard deviation
 _SPACING_QUERIES = 20_000
 _SPACING_NEIGHBOURS = 8
 
@@ -36,16 +37,17 @@ class Samples:
     unusable: int
     """Points of the cloud without a finite place or normal."""
     voxel: float
-    """Edge of the voxels in world units; 0 where nothing had to be thinned."""
+    """Edge of the voxels in world units; 0 where nothing had to be thinned. Noisy points are averaged over more."""
 
 
 def thin(parts: Iterable[Points], max_points: int) -> Samples:
     """The parts of a cloud as at most max_points samples.
 
     Never holds more than max_points samples and one part. Voxels grow by half an octave until the samples fit, from the
-    size where they first did not. Raises NoSurface below MIN_POINTS usable points, or where all lie on one line.
+    size where they first did not. What is left is averaged over the points' own noise: a surface that follows noise finer
+    than its points are placed is all spikes. Raises NoSurface below MIN_POINTS usable points, or where all lie on one line.
     """
-    table = np.zeros((0, 10))
+    table = np.zeros((0, 11))
     given = usable = 0
     voxel = 0.0
     for part in parts:
@@ -62,45 +64,66 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
+    table = _denoised(table, voxel)
     weight = table[:, :1]
-    samples = Samples(table[:, 1:4] / weight, _unit(table[:, 4:7]), table[:, 7:] / weight, weight[:, 0], given, given - usable, voxel)
+    samples = Samples(table[:, 1:4] / weight, _unit(table[:, 4:7]), table[:, 7:10] / weight, weight[:, 0], given, given - usable, voxel)
     _check_spread(samples.xyz)
     return samples
 
 
-def spacing(samples: Samples) -> float:
-    """Typical distance between neighbouring samples, world units: the edge of the square that each has on the surface."""
-    return _spacing(samples.xyz)
+def spacing(samples: Samples, share: float = 0.5) -> float:
+    """Distance between neighbouring samples that a share of them does not exceed, world units.
+
+    It is the edge of the square that a sample has on the surface.
+    """
+    return _spacing(samples.xyz, share)
 
 
-def _spacing(xyz: NDArray[np.float64]) -> float:
+def _spacing(xyz: NDArray[np.float64], share: float = 0.5) -> float:
+    """The spacing that a share of the points does not exceed."""
     step = max(1, len(xyz) // _SPACING_QUERIES)
     distance = cKDTree(xyz).query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
     extent = float(np.ptp(xyz, axis=0).max())
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
-    typical: float = float(np.median(distance)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
+    typical: float = float(np.quantile(distance, share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
     return max(typical, extent * 1e-6)
 
 
 def _rows(part: Points) -> NDArray[np.float64]:
-    """(N, 10) weight, and weight times xyz, normal, rgb of the usable points."""
+    """(N, 11) weight, and weight times xyz, normal, rgb, sigma of the usable points."""
     xyz, normal = part.xyz.astype(np.float64), part.normal.astype(np.float64)
     length = np.linalg.norm(normal, axis=1)
-    good = np.isfinite(xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6)
+    sigma = np.maximum(part.sigma.astype(np.float64), 0)
+    good = np.isfinite(xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6) & np.isfinite(sigma)
     weight = np.maximum(np.nan_to_num(part.confidence[good, None].astype(np.float64)), _MIN_CONFIDENCE)
     normal = normal[good] / length[good, None]
-    return np.hstack([weight, weight * xyz[good], weight * normal, weight * part.rgb[good]])
+    return np.hstack([weight, weight * xyz[good], weight * normal, weight * part.rgb[good], weight * sigma[good, None]])
 
 
 def _binned(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
     """One row a voxel: the sum of the rows whose mean place lies in it. Voxel 0 keeps all rows."""
     if not voxel or not len(table):
         return table
-    cell = np.floor(table[:, 1:4] / table[:, :1] / voxel).astype(np.int64)
+    of_row = np.unique(voxel_keys(table[:, 1:4] / table[:, :1], voxel), return_inverse=True)[1]
+    return np.stack([np.bincount(of_row, table[:, k]) for k in range(table.shape[1])], axis=1)
+
+
+def _denoised(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
+    """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
+    xyz, sigma = table[:, 1:4] / table[:, :1], table[:, 10] / table[:, 0]
+    finest = max(voxel, _spacing(xyz))
+    octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * sigma / finest, 1.0))).astype(np.int64)
+    parts = [table[octave == 0]]
+    parts += [_binned(table[octave == level], finest * 2.0**level) for level in range(1, int(octave.max()) + 1)]
+    return np.concatenate(parts)
+
+
+def voxel_keys(xyz: NDArray[np.float64], voxel: float) -> NDArray[np.int64]:
+    """(N,) one number for each occupied voxel."""
+    cell = np.floor(xyz / voxel).astype(np.int64)
     cell -= cell.min(axis=0)
     size = cell.max(axis=0) + 1
-    _, of_row = np.unique((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2], return_inverse=True)
-    return np.stack([np.bincount(of_row, table[:, k]) for k in range(table.shape[1])], axis=1)
+    return np.asarray((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2])
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

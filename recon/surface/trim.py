@@ -14,7 +14,7 @@ from recon.surface.thin import Samples, spacing
 
 _NEIGHBOURS = 6
 _REACH = 2.5  # a vertex may be so many local sample spacings from the nearest sample ...
-_SPARSE = 10.0  # local spacings count up to this many times the typical one
+_SPARSE = 0.98  # local spacings count up to this quantile
 _REACH_CELLS = 1.5  # ... and so many octree cells
 _HOLE_SHARE = 0.005  # a hole is closed up to this share of the supported area
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island
@@ -56,8 +56,8 @@ def trim(surface: Surface, samples: Samples, share: float, threads: int = 1) -> 
 def supported(surface: Surface, samples: Samples, threads: int = 1) -> NDArray[np.bool_]:
     """(V,) whether a vertex has samples nearby, measured by how far apart the samples are there."""
     tree = cKDTree(samples.xyz)
-    # a lone sample far from all others supports next to nothing
-    widest = _SPARSE * spacing(samples)
+    # a lone sample far from all others supports no more than those of a sparse region
+    widest = spacing(samples, _SPARSE)
     reach = max(_REACH * widest, _REACH_CELLS * surface.cell)
     # the bound saves most of the time: a balloon's vertices are about equally far from very many samples
     distance, nearest = tree.query(surface.vertices, distance_upper_bound=reach, workers=threads)

@@ -15,7 +15,9 @@ from recon.surface.photos import Photo
 
 MAX_CANDIDATES = 10
 _GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours
-_MIN_COSINE = 0.1  # a face seen more edge-on than this has no usable colours
+_MIN_COSINE = 0.03  # a face seen more edge-on than this has no usable colours
+_CUT_OFF = 0.1  # quality of a face with a hidden corner: better than no photo at all
+_CLEARANCE = 0.5  # of a face's longest edge
 _BORDER = 0.04  # share of the image's longer side within which the border counts against a photo
 _SHARPNESS_RANGE = (0.5, 1.5)
 _SAMPLES = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4]]) / np.array([[3], [6], [6], [6]])
@@ -44,6 +46,18 @@ class Candidates:
         self.photo[faces, slot], self.quality[faces, slot], self.rgb[faces, slot] = photo, quality[better], rgb[better]
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What a photo sees of a mesh."""
+
+    faces: NDArray[np.int64]
+    """(N,) faces whose middle and at least two corners nothing hides."""
+    corners: NDArray[np.float64]
+    """(N, 3, 2) where their corners lie [px]."""
+    whole: NDArray[np.bool_]
+    """(N,) whether the third corner is in sight too."""
+
+
 class Visibility:
     """A mesh ready to be asked what a photo sees of it."""
 
@@ -56,30 +70,33 @@ class Visibility:
         corners = mesh.vertices[mesh.faces].astype(np.float64)
         self._centroids = corners.mean(axis=1)
         # a ray leaves its own face and the bumps of the noise around it before anything counts as in the way
-        self._clearance = 0.5 * float(np.median(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1)))
+        self._clearance = _CLEARANCE * np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+        self._vertex_clearance = np.zeros(len(mesh.vertices))
+        np.maximum.at(self._vertex_clearance, mesh.faces, self._clearance[:, None])
 
-    def seen_by(self, photo: Photo, max_size_px: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(N,) faces that the photo sees whole, and (N, 3, 2) where their corners lie [px at that size]."""
+    def seen_by(self, photo: Photo, max_size_px: int) -> Sight:
+        """The faces that the photo shows from their front, in pixels of that size."""
         faces = self._mesh.faces
         at = photo.project(self._mesh.vertices, max_size_px)
         to_camera = photo.center - self._centroids
         distance = np.linalg.norm(to_camera, axis=1)
         cosine = np.einsum("fc,fc->f", self._normals, to_camera) / np.maximum(distance, 1e-30)
         ahead = np.flatnonzero((cosine >= _MIN_COSINE) & np.isfinite(at[faces, 0]).all(axis=1))
-        ahead = ahead[~self._hidden(self._centroids[ahead], photo.center)]
+        ahead = ahead[~self._hidden(self._centroids[ahead], self._clearance[ahead], photo.center)]
         used = np.unique(faces[ahead])
         free = np.zeros(len(at), bool)
-        free[used] = ~self._hidden(self._mesh.vertices[used].astype(np.float64), photo.center)
-        seen = ahead[free[faces[ahead]].all(axis=1)]
-        return seen, at[faces[seen]]
+        free[used] = ~self._hidden(self._mesh.vertices[used].astype(np.float64), self._vertex_clearance[used], photo.center)
+        corners_free = free[faces[ahead]].sum(axis=1)
+        seen = ahead[corners_free >= 2]
+        return Sight(seen, at[faces[seen]], corners_free[corners_free >= 2] == 3)
 
-    def _hidden(self, points: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(N,) whether something lies between the points and the eye."""
+    def _hidden(self, points: NDArray[np.float64], clearance: NDArray[np.float64], eye: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) whether something lies between the points, or a clearance (N,) above them, and the eye."""
         if not len(points):
             return np.zeros(0, bool)
         direction = eye - points
         length = np.linalg.norm(direction, axis=1, keepdims=True)
-        step = np.minimum(self._clearance, 0.5 * length)
+        step = np.minimum(clearance[:, None], 0.5 * length)
         start = points + direction / np.maximum(length, 1e-30) * step
         rays = np.hstack([start, eye - start]).astype(np.float32)
         return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=self._threads).numpy(), dtype=bool)
@@ -92,15 +109,16 @@ def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, thread
     known = [photo.sharpness for photo in photos if photo.sharpness > 0]
     usual_sharpness = float(np.median(known)) if known else 1.0
     for index, photo in enumerate(photos):
-        seen, corners = visibility.seen_by(photo, max_size_px)
-        if len(seen):
+        sight = visibility.seen_by(photo, max_size_px)
+        if len(sight.faces):
             glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
-            places = np.einsum("sk,fkc->fsc", _SAMPLES, corners) * glance
+            places = np.einsum("sk,fkc->fsc", _SAMPLES, sight.corners) * glance
             usable = _unmasked(photo, places)
-            seen, corners, places = seen[usable], corners[usable], places[usable]
-            rgb = sample(photo.pixels(_GLANCE_PX), places).mean(axis=1)
+            seen, corners = sight.faces[usable], sight.corners[usable]
+            rgb = sample(photo.pixels(_GLANCE_PX), places[usable]).mean(axis=1)
             sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
             quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
+            quality *= np.where(sight.whole[usable], 1.0, _CUT_OFF)
             candidates.offer(index, seen, np.maximum(quality, 1e-6).astype(np.float32), rgb)
         tell((index + 1) / len(photos))
     return candidates

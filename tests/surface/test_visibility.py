@@ -14,7 +14,9 @@ def test_faces_behind_a_block_are_not_seen(tmp_path):
     mesh = block_on_hills(20)
     eye = np.array([0.0, -2.5, 0.8])
     one = take_photos(tmp_path, mesh, [(look_at(eye, np.zeros(3)), eye)], samples=1)[0]
-    seen, corners = Visibility(mesh).seen_by(one, 640)
+    sight = Visibility(mesh).seen_by(one, 640)
+    seen, corners = sight.faces, sight.corners
+    assert 0.8 < sight.whole.mean() < 1
     centroid = mesh.vertices[mesh.faces].mean(axis=1)
     flags = np.zeros(len(mesh.faces), bool)
     flags[seen] = True
@@ -33,8 +35,8 @@ def test_a_face_turned_away_is_not_seen(tmp_path):
     vertices, faces = grid(6)
     eye = np.array([0.0, -1.0, 2.5])
     one = take_photos(tmp_path, mesh_of(vertices, faces), [(look_at(eye, np.zeros(3)), eye)], samples=1)[0]
-    assert len(Visibility(mesh_of(vertices, faces)).seen_by(one, 640)[0]) > 50
-    assert len(Visibility(mesh_of(vertices, faces[:, ::-1])).seen_by(one, 640)[0]) == 0
+    assert len(Visibility(mesh_of(vertices, faces)).seen_by(one, 640).faces) > 50
+    assert len(Visibility(mesh_of(vertices, faces[:, ::-1])).seen_by(one, 640).faces) == 0
 
 
 def test_nearer_photos_rank_higher_and_colours_are_the_paint(tmp_path):
