@@ -49,8 +49,8 @@ class Features(Section):
 class Pairs(Section):
     exhaustive_up_to: int = Field(60, ge=2, description="all pairs up to this many unordered images")
     neighbours: int = Field(20, ge=1, description="retrieved or GPS neighbours an image beyond that")
-    sequence_window: int = Field(10, ge=1, description="keyframes before and after; further ones at doubling gaps")
-    loop_neighbours: int = Field(5, ge=0, description="retrieved frames a keyframe, for loop closure")
+    sequence_window: int = Field(6, ge=1, description="keyframes before and after; further ones at doubling gaps")
+    loop_neighbours: int = Field(3, ge=0, description="retrieved frames a keyframe, for loop closure")
 
 
 class Matches(Section):
@@ -75,10 +75,10 @@ class Undistort(Section):
 
 
 class Depth(Section):
-    max_size_px: int = Field(1200, ge=64, description="longer side of a depth map")
-    pairs_a_view: int = Field(4, ge=1)
-    min_angle_deg: float = Field(1.5, gt=0)
-    max_angle_deg: float = Field(40.0, gt=0)
+    max_size_px: int = Field(1600, ge=64, description="longer side of a depth map, at most that of the undistorted image")
+    pairs_a_view: int = Field(4, ge=1, description="at most this many others are matched with a view for its own sake")
+    min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle at which depth is measured")
+    max_angle_deg: float = Field(40.0, gt=0, description="... and the largest")
     method: Literal["auto", "sgm", "cuda"] = "auto"
 
 
@@ -143,8 +143,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "fast": {
         "features": {"max_size_px": 1200, "max_keypoints": 4096},
         "undistort": {"max_size_px": 800},
-        "depth": {"max_size_px": 640, "pairs_a_view": 2},
-        "fuse": {"min_views": 2},
+        "depth": {"max_size_px": 800, "pairs_a_view": 2},
         "mesh": {"faces": 50_000},
         "texture": {"page_px": 2048, "max_size_px": 1600},
     },
@@ -152,7 +151,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "high": {
         "features": {"max_size_px": 2400, "max_keypoints": 12000},
         "undistort": {"max_size_px": 2400},
-        "depth": {"max_size_px": 2000, "pairs_a_view": 6},
+        "depth": {"max_size_px": 2400, "pairs_a_view": 6},
         "mesh": {"faces": 1_000_000, "max_points": 10_000_000},
         "texture": {"page_px": 8192, "max_size_px": 6000},
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,13 +36,15 @@ class SparsePoints:
     """For each view the sorted indices of its points."""
 
     @classmethod
-    def read(cls, model: pycolmap.Reconstruction, views: Sequence[View]) -> SparsePoints:
+    def read(cls, model: pycolmap.Reconstruction, views: Sequence[View], only: Collection[int] | None = None) -> SparsePoints:
+        """From the model that the views come from. With ``only`` the views of these indices see points, the others none."""
         ids = np.array(sorted(model.points3D), np.int64)
         xyz = np.array([model.points3D[int(i)].xyz for i in ids]).reshape(-1, 3)
         image_of = {image.name: image for image in model.images.values()}
         seen = []
-        for view in views:
-            observed = [point.point3D_id for point in image_of[view.name].points2D if point.has_point3D()]
+        for index, view in enumerate(views):
+            wanted = only is None or index in only
+            observed = [point.point3D_id for point in image_of[view.name].get_observation_points2D()] if wanted else []
             seen.append(np.unique(np.searchsorted(ids, np.array(observed, np.int64))))
         return cls(xyz, tuple(seen))
 

@@ -23,9 +23,6 @@ SPECKLE_PX = 60
 """Smaller islands of a view's fused depth are dropped: what floats is small."""
 NORMAL_RADIUS_PX = 2
 
-SURE = 0.6
-"""A depth of this confidence stands for one view more than agree."""
-
 FLOATER_CELL = 8
 FLOATER_POINTS = 6
 """A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
@@ -72,9 +69,7 @@ def fuse_view(index: int, reference: Seen, neighbours: Iterable[tuple[int, Seen]
             reference.map.K[0, 0], other.map.K[0, 0], j < index, agreement.max_depth_error, agreement.max_reproj_error_px,
             ray_sum, rgb_sum, weights, count, against, information, owned,
         )  # fmt: skip
-    # two pairs that agree in this view are three views, even where a neighbour's own map has a hole
-    enough = (count >= agreement.min_views) | ((count >= max(2, agreement.min_views - 1)) & (reference.map.confidence >= SURE))
-    valid = enough & (against < count)
+    valid = (count >= agreement.min_views) & (against < count)
     fused = np.where(valid, ray_sum / np.maximum(weights, np.float32(1e-6)), np.float32(0))
     _drop_speckles(fused)
     normal = np.zeros((*depth.shape, 3), np.float32)

@@ -103,7 +103,8 @@ def _depth_in(frame: Frame, pair: RectifiedPair, side: int, disparity: NDArray[n
     pose = frame.pose
     size = (pose.width, pose.height)
     in_frame = cv2.warpPerspective(
-        disparity, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+        disparity, pair.rect_from_pixel[side], size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan,
     )  # fmt: skip
     x, y, z = pair.axis_from_pixel[side]
     axis = (x * np.arange(pose.width)[None] + (y * np.arange(pose.height)[:, None] + z)).astype(np.float32)

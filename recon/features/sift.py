@@ -17,6 +17,9 @@ _SIGMA = 1.6
 _CELLS = 16
 """Cells along the longer side, over which keypoints are spread."""
 
+_PIXELS_A_KEYPOINT = 96
+"""Small images are not crowded: more keypoints than this cost time in matching and add no accuracy."""
+
 
 def extract(
     path: Path, mask_path: Path | None, size: tuple[int, int], max_size_px: int, max_keypoints: int, peak_threshold: float
@@ -27,8 +30,8 @@ def extract(
     """
     rgb = read_rgb(path, max_size_px)
     mask = None if mask_path is None else _mask_like(rgb, read_grey(mask_path))
-    found = detect(rgb, max_keypoints, peak_threshold, mask)
     height, width = rgb.shape[:2]
+    found = detect(rgb, min(max_keypoints, height * width // _PIXELS_A_KEYPOINT), peak_threshold, mask)
     return found.scaled(size[0] / width, size[1] / height)
 
 

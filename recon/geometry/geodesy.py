@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyproj
-import pyproj.aoi
-import pyproj.database
 from numpy.typing import NDArray
 
 _WGS84 = "EPSG:4979"
@@ -71,11 +69,12 @@ class LocalFrame:
 
 
 def utm_crs(lat_deg: float, lon_deg: float) -> str:
-    """EPSG name of the WGS84 UTM zone of a place, with the exceptions of Norway and Svalbard."""
-    area = pyproj.aoi.AreaOfInterest(lon_deg, lat_deg, lon_deg, lat_deg)
-    found = pyproj.database.query_utm_crs_info(datum_name="WGS 84", area_of_interest=area)
-    if not found:  # beyond 84 degrees north or 80 south there is no UTM
+    """EPSG name of the WGS84 UTM zone of a place, with the exceptions of Norway and Svalbard; UPS beyond 84 N and 80 S."""
+    if lat_deg >= 84 or lat_deg < -80:
         return "EPSG:5041" if lat_deg > 0 else "EPSG:5042"
-    zones = [int(crs.code) for crs in found]
-    expected = (32600 if lat_deg >= 0 else 32700) + int((lon_deg + 180) // 6) % 60 + 1
-    return f"EPSG:{expected if expected in zones else zones[0]}"
+    zone = int((lon_deg + 180) // 6) % 60 + 1
+    if 56 <= lat_deg < 64 and 3 <= lon_deg < 12:
+        zone = 32
+    if lat_deg >= 72 and 0 <= lon_deg < 42:
+        zone = 31 + 2 * int((lon_deg + 3) // 12)
+    return f"EPSG:{(32600 if lat_deg >= 0 else 32700) + zone}"

@@ -22,7 +22,7 @@ from recon.sfm.refine import Adjustment, refine
 
 log = logging.getLogger(__name__)
 
-_TRACKS_A_VIEW = 400
+_TRACKS_A_VIEW = 250
 """Global mapping needs no more tracks than this a view to find the poses; ``refine`` then triangulates all."""
 
 
@@ -76,7 +76,7 @@ def reconstruct(
     """
     connected = _largest_component(records, pairs)
     if len(records) == 2:  # two views do not fix a focal length
-        adjustment = replace(adjustment, fixed_intrinsics=True)
+        adjustment = replace(adjustment, fixed_intrinsics=True, two_view_tracks=True)
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "matches.db"
         write_database(database, records, cameras, features, pairs)
@@ -84,9 +84,11 @@ def reconstruct(
         compared: list[Candidate] = []
         if mapper in ("auto", "global") and len(records) > 2:
             compared += _refined("global", _global(database, Path(scratch), adjustment), cache, pairs, adjustment)
+        if len(records) == 2:
+            compared += _refined("two views", _two_views(cache, pairs[0]), cache, pairs, adjustment)
         best = max(compared, key=Candidate.rank, default=None)
         unsure = best is None or best.is_poor(connected) or _mostly_guessed(records, cameras)
-        if mapper == "incremental" or (mapper == "auto" and unsure) or len(records) == 2:
+        if mapper == "incremental" or (mapper == "auto" and unsure):
             compared += _refined("incremental", _incremental(database, Path(scratch), adjustment), cache, pairs, adjustment)
             best = max(compared, key=Candidate.rank, default=None)
         if best is None:
@@ -163,6 +165,21 @@ def _global(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycol
         log.warning("global mapping failed: %s", error)
         return []
     return [models[number] for number in sorted(models)]
+
+
+def _two_views(cache: pycolmap.DatabaseCache, pair: PairMatches) -> list[pycolmap.Reconstruction]:
+    """The model of two images: their relative pose is all there is to find, the baseline is its unit."""
+    if not np.isfinite(pair.cam2_from_cam1).all():
+        return []
+    model = pycolmap.Reconstruction()
+    mapper = pycolmap.IncrementalMapper(cache)
+    mapper.begin_reconstruction(model)
+    for name, cam_from_world in ((pair.name1, pycolmap.Rigid3d()), (pair.name2, pycolmap.Rigid3d(pair.cam2_from_cam1))):
+        image = model.find_image_with_name(name)
+        model.frame(image.frame_id).set_cam_from_world(image.camera_id, cam_from_world)
+        model.register_frame(image.frame_id)
+    mapper.end_reconstruction(False)
+    return [model]
 
 
 def _incremental(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycolmap.Reconstruction]:

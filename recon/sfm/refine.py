@@ -26,10 +26,13 @@ class Adjustment:
     fixed_intrinsics: bool
     seed: int
     threads: int
+    two_view_tracks: bool = False
+    """Keep points that only two images see: all there are, of two images."""
 
     def triangulation(self) -> pycolmap.IncrementalTriangulatorOptions:
         options = pycolmap.IncrementalTriangulatorOptions()
         options.min_angle = self.min_angle_deg
+        options.ignore_two_view_tracks = not self.two_view_tracks
         options.merge_max_reproj_error = options.complete_max_reproj_error = self.max_reproj_error_px
         options.random_seed = self.seed
         return options

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from recon.capture.records import write_json
 from recon.config import Config
 from recon.errors import MissingPart, NoSurface
 from recon.stage import Inputs, Shard, Stage, Work
 
 if TYPE_CHECKING:
     from recon.dense.covisibility import SparsePoints
-    from recon.dense.stereo import Candidate, Frame
+    from recon.dense.stereo import Candidate
+    from recon.dense.view import DepthMap
 
 SHARD_VIEWS = 8
 SWEEP_SOURCES = 4
@@ -48,6 +50,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
                 "views": list(block),
                 "pairs": [list(pair) for pair in pairs if pair[0] in block or pair[1] in block],
                 "sweeps": [[i, sweeps[i]] for i in block if sweeps.get(i)],
+                "shards": -(-len(views) // SHARD_VIEWS),
             }
         )
     return shards
@@ -59,18 +62,21 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
-    from recon.dense.stereo import Frames, pair_depths
+    from recon.dense.stereo import Frames, agree, pair_depths
     from recon.dense.sweep import sweep_depth
     from recon.dense.view import read_views
 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
-    points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
+    model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda")):
-        _run_cuda(config, inputs, shard, out, work, points)
+        _run_cuda(config, inputs, shard, out, work, SparsePoints.read(model, views))
         return
+    needed = {*shard["views"], *(view for pair in shard["pairs"] for view in pair)}
+    points = SparsePoints.read(model, views, only=needed)
     frames = Frames(views, config.depth.max_size_px)
     candidates: dict[int, list[Candidate]] = {i: [] for i in shard["views"]}
+    rows: list[dict[str, Any]] = []
     steps = len(shard["pairs"]) + len(shard["sweeps"])
     for n, (i, sources) in enumerate(shard["sweeps"]):
         swept = sweep_depth(frames[i], [frames[j] for j in sources], points.xyz[points.seen[i]])
@@ -84,11 +90,13 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
                 candidates[view].append(candidate)
         for view in (i, j):
             if last[view] == n:  # no pair needs it any more
-                _write(out, views[view].name, frames[view], candidates.pop(view, None))
+                if view in candidates:
+                    rows.append(_write(out, views[view].name, agree(candidates.pop(view), frames[view].pose)))
                 frames.drop(view)
         work.tell((len(shard["sweeps"]) + n + 1) / steps)
     for view, rest in candidates.items():
-        _write(out, views[view].name, frames[view], rest)
+        rows.append(_write(out, views[view].name, agree(rest, frames[view].pose)))
+    _report(out, rows, alone=shard["shards"] == 1)
 
 
 def _run_cuda(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work, points: SparsePoints) -> None:
@@ -105,15 +113,28 @@ def _run_cuda(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Wor
     sources = [sweep_neighbours(i, views, points, CUDA_SOURCES, angles) for i in range(len(views))]
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     gpu = int(work.device.partition(":")[2] or 0)
-    for i, found in patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu).items():
-        found.save(out / "depth" / f"{views[i].name}.npz")
+    found = patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu)
+    rows = [_write(out, views[i].name, depth_map) for i, depth_map in found.items()]
+    _report(out, rows, alone=shard["shards"] == 1)
 
 
-def _write(out: Path, name: str, frame: Frame, candidates: list[Candidate] | None) -> None:
-    from recon.dense.stereo import agree
+def _write(out: Path, name: str, depth_map: DepthMap) -> dict[str, Any]:
+    """Saves a view's depth; its row of ``depth.json``."""
+    depth_map.save(out / "depth" / f"{name}.npz")
+    return {"name": name, "coverage": round(float((depth_map.depth > 0).mean()), 4)}
 
-    if candidates is not None:
-        agree(candidates, frame.pose).save(out / "depth" / f"{name}.npz")
+
+def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
+    """Writes ``depth.json``. Raises NoSurface where no view of the whole run (the shard is ``alone``) has any depth."""
+    empty = [row["name"] for row in rows if row["coverage"] == 0]
+    remedy = "Move sideways between photos, about a tenth of the distance to the subject; bare walls need something to see"
+    if alone and len(empty) == len(rows):
+        raise NoSurface(f"none of the {len(rows)} views has a pixel whose depth can be measured", remedy)
+    warnings = []
+    if empty:
+        message = f"{len(empty)} views have no depth, among them {empty[0]}: the views beside them do not show the same surface"
+        warnings.append({"code": "views_without_depth", "message": message, "remedy": remedy})
+    write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"])), "warnings": warnings})
 
 
 stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True)

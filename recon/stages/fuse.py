@@ -10,7 +10,7 @@ from recon.stage import Inputs, Shard, Stage, Work
 
 SHARD_VIEWS = 8
 MAX_NEIGHBOURS = 10
-MAX_KEPT = 16
+MAX_KEPT = 12
 """Depth maps in memory at once: a view, its neighbours, and those that the next view shares."""
 
 
@@ -74,4 +74,4 @@ def _depth_file(inputs: Inputs, name: str) -> Path:
     return next(file for folder in inputs["depth"] if (file := folder / "depth" / f"{name}.npz").is_file())
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split)
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1200)

@@ -20,7 +20,6 @@ from recon.surface.thin import Samples, spacing, thin
 from recon.surface.trim import trim
 
 _COLOUR_NEIGHBOURS = 8
-_MUCH_CUT = 0.9
 
 
 def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
@@ -56,7 +55,7 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         "unsupported_share": trimmed.unsupported,
         "holes_closed": trimmed.holes_closed,
         "islands_removed": trimmed.islands_removed,
-        "warnings": _warnings(samples, trimmed.unsupported),
+        "warnings": _warnings(samples),
     }
     return mesh, summary
 
@@ -74,10 +73,8 @@ def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: S
     return TriMesh(vertices.astype(np.float32), faces, normals, np.clip(rgb + 0.5, 0, 255).astype(np.uint8))
 
 
-def _warnings(samples: Samples, unsupported: float) -> list[str]:
+def _warnings(samples: Samples) -> list[str]:
     warnings = []
     if samples.unusable:
         warnings.append(f"{samples.unusable} of {samples.given} points had no finite place or normal and were left out")
-    if unsupported > _MUCH_CUT:
-        warnings.append(f"{unsupported:.0%} of the closed surface had no points near it and was cut away: the cloud is patchy")
     return warnings

@@ -11,6 +11,7 @@ from recon.surface.linear import solve
 from recon.surface.visibility import Candidates
 
 _RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
+_HIGHLIGHTS, _WHITE = 170.0, 252.0  # brightest channel from which a colour counts as near white, and as white
 _ROUNDS = 6
 _CAUCHY = 0.1  # scale of robust weights on log colour differences
 _RIDGE = 1e-3  # share of a typical photo's weight that holds its gain at 1
@@ -25,42 +26,57 @@ def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
     """(photos, 3) factors by channel that bring the photos' colours of the same faces together, geometric mean 1.
 
     Minimises the robust sum over faces and photos of (log colour + log gain - log colour of the face)^2 over gains and face
-    colours, the latter eliminated; photos that share no face keep gain 1.
+    colours, the latter eliminated; photos that share no face keep gain 1. Bright faces weigh more: a tone curve bends dark
+    colours, and the gain that suits a meadow's little blue would tint the road.
     """
-    logs = np.log(np.maximum(candidates.rgb, 1.0)).astype(np.float64)
     usable = (candidates.photo >= 0) & ((candidates.rgb > _RELIABLE[0]) & (candidates.rgb < _RELIABLE[1])).all(axis=2)
     usable &= usable.sum(axis=1, keepdims=True) >= 2
     face, slot = np.nonzero(usable)
-    photo, logs = candidates.photo[face, slot], logs[face, slot]
     log_gain = np.zeros((photos, 3))
     if not len(face):
         return np.exp(log_gain)
-    weight = np.ones(len(face))
+    photo, rgb = candidates.photo[face, slot], candidates.rgb[face, slot].astype(np.float64)
     seen = np.bincount(photo, minlength=photos)
-    for _ in range(_ROUNDS):
-        log_gain = _solve_gains(face, photo, logs, weight, len(usable), photos)
-        log_gain -= (seen[:, None] * log_gain).sum(axis=0) / seen.sum()
-        corrected = logs + log_gain[photo]
-        total = np.maximum(np.bincount(face, weight, minlength=len(usable)), 1e-12)
-        mean = np.stack([np.bincount(face, weight * corrected[:, c], minlength=len(usable)) / total for c in range(3)], axis=1)
-        residual = np.abs(corrected - mean[face]).max(axis=1)
-        weight = 1 / (1 + (residual / _CAUCHY) ** 2)
+    views = np.maximum(usable.sum(axis=1), 1)
+    for c in range(3):
+        logs = np.log(rgb[:, c])
+        bright = (np.bincount(face, rgb[:, c], minlength=len(usable)) / views / 128)[face] ** 2
+        weight = bright
+        for _ in range(_ROUNDS):
+            column = _solve_gains(face, photo, logs, weight, len(usable), photos)
+            corrected = logs + column[photo]
+            total = np.maximum(np.bincount(face, weight, minlength=len(usable)), 1e-12)
+            residual = corrected - (np.bincount(face, weight * corrected, minlength=len(usable)) / total)[face]
+            weight = bright / (1 + (residual / _CAUCHY) ** 2)
+        log_gain[:, c] = column - (seen * column).sum() / seen.sum()
     return np.exp(log_gain)
 
 
 def _solve_gains(
     face: NDArray[np.int64], photo: NDArray[np.int32], logs: NDArray[np.float64], weight: NDArray[np.float64], faces: int, photos: int
 ) -> NDArray[np.float64]:
+    """(photos,) log gains of one channel."""
     incidence = coo_matrix((weight, (face, photo)), shape=(faces, photos)).tocsr()
     per_face = np.maximum(np.asarray(incidence.sum(axis=1)).ravel(), 1e-12)
     per_photo = np.asarray(incidence.sum(axis=0)).ravel()
     ridge = _RIDGE * per_photo.mean() + 1e-12
     laplacian = diags(per_photo + ridge) - incidence.T @ diags(1 / per_face) @ incidence
-    right = np.zeros((photos, 3))
-    for c in range(3):
-        mean = np.bincount(face, weight * logs[:, c], minlength=faces) / per_face
-        right[:, c] = np.bincount(photo, weight * (mean[face] - logs[:, c]), minlength=photos)
-    return solve(laplacian.tocsr(), right, tolerance=1e-10)
+    mean = np.bincount(face, weight * logs, minlength=faces) / per_face
+    right = np.bincount(photo, weight * (mean[face] - logs), minlength=photos).astype(np.float64)
+    return solve(laplacian.tocsr(), right[:, None], tolerance=1e-10)[:, 0]
+
+
+def evened(rgb: NDArray[np.float32], gain: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Colours (..., 3), 0..255, times a gain (3,) by channel, and grey where the photo was saturated.
+
+    A saturated pixel has lost its colour: gains that differ by channel would tint it, and gains above 1 would clip what is
+    near it. Towards white, all channels take one gain, of at most 1; from where on depends on how far there is to bend.
+    """
+    at_white = min(1.0, float(np.exp(np.log(gain).mean())))
+    bend = _WHITE * max(0.0, float(gain.max()) - at_white) / (0.8 * at_white)
+    start = min(_HIGHLIGHTS, max(0.0, _WHITE - bend))
+    near_white = np.clip((rgb.max(axis=-1, keepdims=True) - start) / (_WHITE - start), 0, 1)
+    return np.asarray(rgb * (gain + (at_white - gain) * near_white), dtype=np.float32)
 
 
 def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:

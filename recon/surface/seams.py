@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
+from recon.surface.exposure import evened
 from recon.surface.linear import solve
 from recon.surface.mesh import Edges, TriMesh
 from recon.surface.photos import Photo
@@ -49,7 +50,7 @@ class Seams:
         # an edge on the photo's very border may leave it in the middle, where the lens bends it out
         ends = photo.project(xyz.reshape(-1, 3), max_size_px).reshape(len(row), 2, 1, 2)
         at = np.where(np.isfinite(at), at, ends[:, 0] * (1 - along[:, None]) + ends[:, 1] * along[:, None])
-        seen = sample(image, at) * gain.astype(np.float32)
+        seen = evened(sample(image, at), gain)
         for end, weight in enumerate((1 - along, along)):
             self.colours[row, side, end] = np.einsum("rkc,k->rc", seen, weight / weight.sum())
 

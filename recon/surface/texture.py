@@ -14,7 +14,7 @@ from recon.config import Texture
 from recon.stage import Work
 from recon.surface.atlas import Atlas, pack
 from recon.surface.charts import Charts, corner_pixels, make_charts
-from recon.surface.exposure import exposure_gains, inconsistent
+from recon.surface.exposure import evened, exposure_gains, inconsistent
 from recon.surface.labels import choose_photos
 from recon.surface.mesh import Edges, TriMesh, face_areas
 from recon.surface.photos import Photo
@@ -116,7 +116,7 @@ def _paint(
             seams.look(index, photo, image, gains[index], mesh, size_px)
             for texels in raster.texels(index):
                 places = _places(mesh, photo, charts, atlas, raster, texels, size_px)
-                colour = sample(image, places) * gains[index].astype(np.float32)
+                colour = evened(sample(image, places), gains[index])
                 pages[texels.page].reshape(-1, 3)[texels.index] = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
         tell(0.6 * (index + 1) / len(photos))
     seams.look_plain(mesh)

@@ -94,7 +94,7 @@ def write_capture(root: Path, photos: list[Photo], rng: np.random.Generator, mas
                 width=photo.camera.width,
                 height=photo.camera.height,
                 mask=None if mask is None else f"ingest/0/masks/{photo.name}",
-            )  # fmt: skip
+            )
         )
     write_records(select, records)
     sparse_model(photos, rng).write(georef / "model")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from painted import grid
 
-from recon.surface.exposure import exposure_gains, inconsistent
+from recon.surface.exposure import evened, exposure_gains, inconsistent
 from recon.surface.labels import choose_photos
 from recon.surface.linear import solve
 from recon.surface.mesh import Edges
@@ -24,7 +24,7 @@ def observed(rng, photos, noise=0.0, gains=None):
     return Candidates(photo, np.ones(photo.shape, np.float32), rgb.astype(np.float32))
 
 
-@pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 0.0, 2e-3), (0.1, 1e-5, 1e-2)])
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 0.0, 2e-3), (0.1, 1e-5, 2e-2)])
 def test_gains_undo_exposure(rng, noise, low, high):
     true = np.array([[1.0, 1, 1], [0.7, 0.7, 0.7], [1.2, 1.1, 0.9], [0.9, 1.0, 1.1]])
     gains = exposure_gains(observed(rng, 4, noise, true), 4)
@@ -32,6 +32,23 @@ def test_gains_undo_exposure(rng, noise, low, high):
     spread = np.ptp(left, axis=0).max()
     assert low <= spread < high
     np.testing.assert_allclose(np.log(gains).mean(axis=0), 0, atol=1e-6)
+
+
+def test_dark_colours_take_the_gain_and_white_stays_grey():
+    gain = np.array([1.3, 1.2, 1.4])
+    np.testing.assert_allclose(evened(np.array([[40, 80, 60.0]], np.float32), gain), [[52, 96, 84]], rtol=1e-6)
+    np.testing.assert_allclose(evened(np.full((1, 3), 255, np.float32), gain), 255)
+    white = evened(np.full((1, 3), 255, np.float32), np.array([0.8, 0.7, 0.75]))
+    assert np.ptp(white) < 1e-3
+    assert 180 < white[0, 0] < 200
+
+
+@pytest.mark.parametrize("gain", [0.6, 1.0, 1.5])
+def test_a_brighter_pixel_stays_brighter(gain):
+    grey = np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1)
+    shown = evened(grey, np.full(3, gain))
+    assert (np.diff(shown, axis=0) >= 0).all()
+    assert shown.max() <= 255.001
 
 
 def test_a_passing_object_does_not_pull_the_gains(rng):

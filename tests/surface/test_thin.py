@@ -37,6 +37,20 @@ def test_confident_points_weigh_more(rng):
     assert np.median(samples.xyz[:, 2]) < 0.01
 
 
+def test_points_are_averaged_over_their_noise_and_sharp_ones_are_not(rng):
+    sharp = ball_cloud(rng, 20_000, noise=0.001)
+    noisy = ball_cloud(rng, 20_000, noise=0.05)
+    noisy = Points(
+        noisy.xyz + np.float32([3, 0, 0]), noisy.normal, noisy.rgb, noisy.confidence, noisy.views, np.full(20_000, 0.05, np.float32)
+    )
+    samples = thin([sharp, noisy], 100_000)
+    right = samples.xyz[:, 0] > 1.5
+    assert (~right).sum() == 20_000
+    assert 300 < right.sum() < 6000
+    error = np.linalg.norm(samples.xyz[right] - (3, 0, 0), axis=1) - 1
+    assert 0.005 < np.sqrt(np.average(error**2, weights=samples.weight[right])) < 0.035
+
+
 def test_spacing_is_that_of_a_uniform_sheet(rng):
     axis = np.arange(60) * 0.1
     xy = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
