@@ -113,9 +113,7 @@ def cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], sig
         return np.asarray(np.where(np.abs(there - disparity) <= MAX_CROSS_ERROR_PX, disparity, np.float32(np.nan)), np.float32)
 
 
-def _refined(
-    reference: NDArray[np.uint8], other: NDArray[np.uint8], disparity: NDArray[np.float32], sign: int
-) -> NDArray[np.float32]:
+def _refined(reference: NDArray[np.uint8], other: NDArray[np.uint8], disparity: NDArray[np.float32], sign: int) -> NDArray[np.float32]:
     """The disparity moved by what is left of the images' difference, by least squares in a window (Lucas, Kanade 1981).
 
     A parabola through three costs, as semi-global matching ends with, is drawn towards whole pixels; this is not. Means
@@ -125,15 +123,22 @@ def _refined(
     at = np.arange(disparity.shape[1], dtype=np.float32)[None] + np.float32(sign) * _filled(disparity)
     there = other.astype(np.float32)
     warped = cv2.remap(there, at, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    slope = (cv2.remap(there, at + np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) - cv2.remap(there, at - np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    slope = cv2.remap(there, at + np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) - cv2.remap(
+        there, at - np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     rest = reference.astype(np.float32) - warped
-    def mean(a): return cv2.blur(a, (SUB_WINDOW_PX, SUB_WINDOW_PX))
+
+    def mean(a):
+        return cv2.blur(a, (SUB_WINDOW_PX, SUB_WINDOW_PX))
+
     mean_slope = mean(slope)
     variance = mean(slope * slope) - mean_slope * mean_slope
     shift = (mean(slope * rest) - mean_slope * mean(rest)) / np.maximum(variance, np.float32(SUB_MIN))
     return disparity + np.float32(sign) * np.clip(shift, -SUB_MAX, SUB_MAX)
 
+
 SUB_ITERATIONS, SUB_WINDOW_PX, SUB_MIN, SUB_MAX = 1, 7, 4.0, 0.5
+
 
 def _drop_speckles(disparity: NDArray[np.float32], size_px: int, step_px: float) -> None:
     """Unknown from now on: connected regions of fewer pixels."""

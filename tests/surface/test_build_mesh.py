@@ -27,6 +27,21 @@ def test_error_of_a_ball_follows_the_noise(rng, noise, low, high):
     assert np.percentile(distances(mesh, directions), 99) < max(4 * high, 0.01)
 
 
+def test_points_that_say_they_are_noisy_give_no_spikes(rng):
+    points = ball_cloud(rng, 60_000, 0.04)
+    points.normal[:] += rng.normal(size=points.normal.shape) * 0.5  # normals of noisy depth are noisier still
+    honest = Points(**{**vars(points), "sigma": np.full(60_000, 0.04, np.float32)})
+    sure = Points(**{**vars(points), "sigma": np.full(60_000, 1e-4, np.float32)})
+
+    def tilt(mesh):
+        outwards = mesh.vertices / np.linalg.norm(mesh.vertices, axis=1, keepdims=True)
+        return np.degrees(np.arccos(np.clip(np.einsum("vc,vc->v", mesh.normals, outwards), -1, 1))).mean()
+
+    smooth, rough = (build(cloud, Mesh(faces=20_000))[0] for cloud in (honest, sure))
+    assert 0.5 < tilt(smooth) < 0.75 * tilt(rough)
+    assert np.sqrt(((np.linalg.norm(smooth.vertices, axis=1) - 1) ** 2).mean()) < 0.02
+
+
 def test_ball_is_closed_manifold_and_looks_outwards(rng):
     mesh, summary = build(ball_cloud(rng, 30_000, 0.005))
     assert 3600 < len(mesh.faces) <= 4000
