@@ -43,7 +43,10 @@ def select_photos(records: list[ImageRecord], thumbs: NDArray[np.uint8], config:
     dropped = {i: f"the photo is {empty}" for i, thumb in enumerate(thumbs) if (empty := quality.emptiness(thumb))}
     seen = [i for i in range(len(records)) if i not in dropped]
     if not seen:
-        raise EmptyCapture(f"all {len(records)} photos are black or of one colour")
+        raise EmptyCapture(
+            f"all {len(records)} photos are black or of one colour",
+            "Take the lens cap off, and film something with texture in enough light",
+        )
     sharpest = max(records[i].sharpness for i in seen)
     if sharpest < quality.BLURRED:
         raise EmptyCapture(
@@ -141,9 +144,12 @@ def spread(count: int, limit: int) -> list[int]:
 
 def _refuse_empty(source: str, seen: Seen) -> None:
     if seen.frames == 0:
-        raise EmptyCapture(f"{source}: no frame can be decoded")
+        raise EmptyCapture(f"{source}: no frame can be decoded", "Export it again as H.264 or HEVC")
     if seen.black + seen.even == seen.frames:
-        raise EmptyCapture(f"{source}: all {seen.frames} frames are black or of one colour ({seen.black} black)")
+        raise EmptyCapture(
+            f"{source}: all {seen.frames} frames are black or of one colour ({seen.black} black)",
+            "Take the lens cap off, and film in enough light",
+        )
     if seen.sharpest < quality.BLURRED_CODED:
         raise EmptyCapture(
             f"{source}: all {seen.frames} frames are blurred, or show nothing but smooth surfaces: sharpness is at most "

@@ -55,10 +55,7 @@ def match(
         if level:
             for d in (of_left, of_right):
                 _drop_speckles(d, COARSE_SPECKLE_PX, 1.0)
-    of_left, of_right = of_left[: sizes[0][0], : sizes[0][1]], of_right[: sizes[1][0], : sizes[1][1]]
-    for _ in range(SUB_ITERATIONS):
-        of_left, of_right = _refined(left, right, of_left, -1), _refined(right, left, of_right, +1)
-    return of_left, of_right
+    return of_left[: sizes[0][0], : sizes[0][1]], of_right[: sizes[1][0], : sizes[1][1]]
 
 
 def _pyramid(image: NDArray[np.uint8], levels: int) -> list[NDArray[np.uint8]]:
@@ -111,33 +108,6 @@ def cross_checked(disparity: NDArray[np.float32], back: NDArray[np.float32], sig
     there = cv2.remap(back, np.nan_to_num(at, nan=-10.0), rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(np.abs(there - disparity) <= MAX_CROSS_ERROR_PX, disparity, np.float32(np.nan)), np.float32)
-
-
-def _refined(reference: NDArray[np.uint8], other: NDArray[np.uint8], disparity: NDArray[np.float32], sign: int) -> NDArray[np.float32]:
-    """The disparity moved by what is left of the images' difference, by least squares in a window (Lucas, Kanade 1981).
-
-    A parabola through three costs, as semi-global matching ends with, is drawn towards whole pixels; this is not. Means
-    over the window are taken out, so that a change of exposure does not count.
-    """
-    rows = np.repeat(np.arange(disparity.shape[0], dtype=np.float32)[:, None], disparity.shape[1], 1)
-    at = np.arange(disparity.shape[1], dtype=np.float32)[None] + np.float32(sign) * _filled(disparity)
-    there = other.astype(np.float32)
-    warped = cv2.remap(there, at, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    slope = cv2.remap(there, at + np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE) - cv2.remap(
-        there, at - np.float32(0.5), rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    rest = reference.astype(np.float32) - warped
-
-    def mean(a):
-        return cv2.blur(a, (SUB_WINDOW_PX, SUB_WINDOW_PX))
-
-    mean_slope = mean(slope)
-    variance = mean(slope * slope) - mean_slope * mean_slope
-    shift = (mean(slope * rest) - mean_slope * mean(rest)) / np.maximum(variance, np.float32(SUB_MIN))
-    return disparity + np.float32(sign) * np.clip(shift, -SUB_MAX, SUB_MAX)
-
-
-SUB_ITERATIONS, SUB_WINDOW_PX, SUB_MIN, SUB_MAX = 1, 7, 4.0, 0.5
 
 
 def _drop_speckles(disparity: NDArray[np.float32], size_px: int, step_px: float) -> None:

@@ -14,7 +14,7 @@ from recon.features.store import Features
 from recon.matchers.store import PairMatches
 
 _TURN_PX = 1.5
-"""A turn explains a pair if it maps its keypoints that closely, at an image of 1600 px."""
+"""A turn explains a pair if it maps its keypoints that closely; of images beyond 1600 px, more in proportion."""
 _FOCALS = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
 _PAIRS_ASKED = 60
 _SURE = 30
@@ -52,7 +52,7 @@ def _is_turn(pair: PairMatches, cameras: Mapping[str, pycolmap.Camera], features
     """Whether a rotation alone explains a pair's matches, at the best of several focal lengths where it is not known."""
     first, second = cameras[pair.name1], cameras[pair.name2]
     known = first.has_prior_focal_length and second.has_prior_focal_length
-    limit = _TURN_PX * max(first.width, first.height) / 1600
+    limit = _TURN_PX * max(1.0, max(first.width, first.height) / 1600)
     pixels1 = features[pair.name1].keypoints[pair.matches[:, 0], :2].astype(np.float64)
     pixels2 = features[pair.name2].keypoints[pair.matches[:, 1], :2].astype(np.float64)
     factors = (0.97, 1.0, 1.03) if known else _FOCALS

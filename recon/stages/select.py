@@ -83,8 +83,9 @@ def _nothing_usable(inputs: Inputs) -> tuple[str, str]:
     skipped = [row for folder in inputs["ingest"] for row in read_json(folder / SKIPPED_FILE)["skipped"]]
     reasons = Counter(row["reason"] for row in skipped)
     if len(skipped) == 1:
-        return f"{skipped[0]['source']} can't be used: {skipped[0]['reason']}", ""
-    listed = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+        return f"{skipped[0]['source']} can't be used: {skipped[0]['reason']}", "Hand in a photo or video that other programs open"
+    first = {row["reason"]: row["source"] for row in reversed(skipped)}
+    listed = "; ".join(f"{count} x {reason} ({first[reason]})" for reason, count in reasons.most_common(3))
     return f"none of the {len(skipped)} photos and videos can be used: {listed}", "Run 'recon inspect' to see each file's reason"
 
 

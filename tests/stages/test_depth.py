@@ -135,7 +135,7 @@ def test_an_enormous_range_of_depths_is_searched_in_bounded_memory(tmp_path: Pat
 
 def test_views_from_one_spot_have_no_surface(tmp_path: Path, rng: np.random.Generator) -> None:
     photos = [Photo(f"{i}.png", pinhole(), looking_down(0, 0, tilt_deg=4.0 * i)) for i in range(4)]
-    with pytest.raises(NoSurface, match="no two of the 4 views.*Move sideways"):
+    with pytest.raises(NoSurface, match=r"no two of the 4 views.*Move sideways"):
         depths_of(photos, tmp_path, rng)
 
 
