@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from recon.dense.view import DepthMap, Points, View
 
-SIGMA_DISPARITY_PX = 0.5
-"""Standard deviation of a match, from which the expected error of a point follows."""
+SIGMA_DISPARITY_PX = 0.15
+"""Standard deviation of a match, from which the expected error of a point follows: with it 68 % of the points of simulated
+drone photos lie within one sigma, 95 % within 2.2. Flat, level surfaces are better than that."""
 
 SPECKLE_PX = 60
 """Smaller islands of a view's fused depth are dropped: what floats is small."""

@@ -24,7 +24,7 @@ def slanted(width: int = 400, height: int = 160) -> np.ndarray:
     return 20 + 0.06 * x + 0.02 * y + 2.0 * np.sin(y / 25)
 
 
-@pytest.mark.parametrize(("noise", "least", "most"), [(0.0, 0.005, 0.08), (8.0, 0.02, 0.25)])
+@pytest.mark.parametrize(("noise", "least", "most"), [(0.0, 0.005, 0.15), (8.0, 0.02, 0.25)])
 def test_a_slanted_surface_is_measured_to_a_fraction_of_a_pixel(noise: float, least: float, most: float, rng: np.random.Generator) -> None:
     truth = slanted()
     left, right = dots(truth, rng, noise)
