@@ -118,7 +118,7 @@ class Batch:
     def _stop(self) -> None:
         """Let running captures stop cleanly: what they finished is kept."""
         for process, _ in self._running.values():
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # a job in the background ignores SIGINT
         for name, (process, _) in self._running.items():
             process.communicate()
             self._keep({**self.rows[name], "state": "stopped"})

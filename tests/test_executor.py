@@ -139,6 +139,14 @@ def test_a_crash_is_survived_once_and_told_the_second_time(tmp_path: Path, trace
 
 
 def test_ctrl_c_ends_workers_at_once(tmp_path: Path, trace: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background starts with SIGINT ignored
+    try:
+        _interrupted(tmp_path, trace)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(tmp_path: Path, trace: Path) -> None:
     run = make_run(tmp_path)
     trace.with_suffix(".1").write_text("sleep")
 

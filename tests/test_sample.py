@@ -1,0 +1,27 @@
+"""The sample clip from file to products, against its exact truth and the ranges that are stated beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+
+import pytest
+from conftest import Told
+
+WALK = Path(__file__).parent.parent / "sample_data" / "walk"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_sample_clip_is_as_good_as_stated_and_a_second_run_has_nothing_to_do(recon: Callable[..., Told], tmp_path: Path) -> None:
+    arguments = ("process", WALK / "walk.mp4", "-o", tmp_path / "out", "--set", "products.turntable_s=0")
+    first = recon(*arguments, timeout_s=880)
+    assert first.code == 0, first.text[-2000:]
+    assert (tmp_path / "out" / "report.html").is_file()
+    scores = recon("eval", tmp_path / "out", WALK / "truth").last
+    for path, (low, high) in json.loads((WALK / "expected.json").read_text()).items():
+        value = reduce(lambda row, key: row[key], path.split("."), scores)
+        assert low <= value <= high, f"{path} is {value}, expected {low} to {high}"
+    assert recon(*arguments).last["ran"] == []
