@@ -43,14 +43,16 @@ def sweep_depth(reference: Frame, sources: Sequence[Frame], xyz: NDArray[np.floa
         return None
     near, far = np.percentile(z, [1, 99]) * (0.85, 1.3)
     inverse = np.linspace(1 / far, 1 / near, _planes(pose, [source.pose for source in sources], near, far), dtype=np.float64)
+    grey = reference.grey.astype(np.float32)
+    moments = _moments(grey)
     cost = np.empty((pose.height, pose.width, len(inverse)), np.uint8)
     for number, value in enumerate(inverse):
-        cost[:, :, number] = _plane_cost(reference, sources, float(value))
+        cost[:, :, number] = _plane_cost(pose, grey, moments, sources, float(value))
     plane = np.full(cost.shape[:2], np.nan, np.float32)
     _best_planes(_smoothed(cost), cost, np.float32(MAX_COST * 127.5), np.float32(UNIQUE), plane)
     with np.errstate(invalid="ignore"):
         depth = (1 / (inverse[0] + plane.astype(np.float64) * (inverse[1] - inverse[0]))).astype(np.float32)
-    depth[~reference.usable | (_deviation(reference.grey) < LEAST_DEVIATION)] = np.nan
+    depth[~reference.usable | (np.sqrt(np.maximum(moments[1], 0)) < LEAST_DEVIATION)] = np.nan
     return Candidate(depth, _focal_baseline(pose, [source.pose for source in sources]))
 
 
@@ -73,12 +75,16 @@ def _project(pose: Pose, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(pixels[:, :2] / pixels[:, 2:])
 
 
-def _plane_cost(reference: Frame, sources: Sequence[Frame], inverse_depth: float) -> NDArray[np.uint8]:
+def _plane_cost(
+    pose: Pose,
+    a: NDArray[np.float32],
+    moments: tuple[NDArray[np.float32], NDArray[np.float32]],
+    sources: Sequence[Frame],
+    inverse_depth: float,
+) -> NDArray[np.uint8]:
     """(h, w) mean of the better half of the sources' costs, 127.5 a unit of 1 - correlation; 255 where none sees it."""
-    pose = reference.pose
     size = (pose.width, pose.height)
-    a = reference.grey.astype(np.float32)
-    mean_a, variance_a = _moments(a)
+    mean_a, variance_a = moments
     costs = np.full((len(sources), pose.height, pose.width), 2.0, np.float32)
     for number, source in enumerate(sources):
         # the plane n.x = d with n the view axis: H = K' (R + t n^T / d) K^-1
@@ -99,10 +105,6 @@ def _plane_cost(reference: Frame, sources: Sequence[Frame], inverse_depth: float
 def _moments(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     mean = cv2.blur(image, (WINDOW_PX, WINDOW_PX))
     return mean, cv2.blur(image * image, (WINDOW_PX, WINDOW_PX)) - mean * mean
-
-
-def _deviation(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(np.sqrt(np.maximum(_moments(grey.astype(np.float32))[1], 0)))
 
 
 def _smoothed(cost: NDArray[np.uint8]) -> NDArray[np.uint16]:

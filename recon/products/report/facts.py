@@ -20,7 +20,7 @@ from recon.products.report.verdict import judge, own_warnings
 from recon.stage import Inputs
 
 FORMAT = 1
-_PACKAGES = ("numpy", "pycolmap", "open3d", "opencv-python-headless", "scipy", "numba", "av", "pillow", "laspy", "xatlas", "pyproj")
+_PACKAGES = ("numpy", "pycolmap", "open3d", "opencv-python-headless", "scipy", "numba", "av", "pillow", "laspy", "pyproj")
 
 
 def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, views: NDArray[np.uint8]) -> dict[str, Any]:
