@@ -31,6 +31,8 @@ from recon.stage import Stage, Work
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
+_READY_AT_ONCE = 4
+"""Workers that start with the pool, before there are shards for them: starting one takes most of a second."""
 _REPORT_IT = "A library crashed on this input. Please report it with the log; another preset may pass"
 _context = multiprocessing.get_context("spawn")  # forking a process that has threads (OpenMP, BLAS) can deadlock
 
@@ -129,6 +131,8 @@ class LocalExecutor:
             self._pool = ProcessPoolExecutor(
                 self.machine.cores, _context, _start_worker, (self._told, os.getpid(), self.log_file, self.machine.cores)
             )
+            for _ in range(min(self.machine.cores, _READY_AT_ONCE)):
+                self._pool.submit(_get_ready)
         return self._pool
 
     def _stop(self, at_once: bool) -> None:
@@ -222,6 +226,19 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _get_ready() -> None:
+    """In a worker process: load what most stages need, beside the first shards."""
+
+    def load() -> None:
+        import cv2
+        import numba
+        import pycolmap
+
+        log.debug("ready: cv2 %s, numba %s, pycolmap %s", cv2.__version__, numba.__version__, pycolmap.__version__)
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def _split(run: Run, name: str) -> None:
