@@ -205,6 +205,13 @@ def memory(data: Path, work: Path) -> list[Row]:
     return rows
 
 
+def texture(data: Path, work: Path) -> list[Row]:
+    """Issue 3: the textured mesh against the photos and the true surface."""
+    from bench.texture import rows
+
+    return rows(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -215,4 +222,5 @@ def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
 
 BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
+    "texture": texture,
 }  # fmt: skip
