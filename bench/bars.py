@@ -162,9 +162,10 @@ def resume(data: Path, work: Path) -> list[Row]:
     command = [sys.executable, "-m", "recon", "process", str(walk), "-o", str(killed), *options]
     while kills < 10:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(1.5, max(3.0, whole.seconds / 4)))
-        if process.poll() is not None:
-            break
+        time.sleep(chance.uniform(1.0, max(3.0, whole.seconds / 6)))
+        if process.poll() is not None:  # it came through before its tenth kill: the rest fall on a new one
+            shutil.rmtree(killed)
+            continue
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         kills += 1
