@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +14,20 @@ from recon.errors import MissingPart, NoSurface
 from recon.stage import Inputs, Shard, Stage, Work
 
 if TYPE_CHECKING:
+    import pycolmap
+
     from recon.dense.covisibility import SparsePoints
-    from recon.dense.stereo import Candidate
-    from recon.dense.view import DepthMap
+    from recon.dense.view import DepthMap, View
 
 SHARD_VIEWS = 8
 SWEEP_SOURCES = 4
 CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""
+LITTLE = 0.3
+"""A view that has depth for less than this share of its usable pixels is told of."""
+NO_DEPTH_REMEDY = "Move sideways between photos, about a tenth of the distance to the subject; bare walls need something to see"
+LITTLE_REMEDY = "Mask what is no part of the subject; take photos of shining and bare parts from nearer by, in even light"
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -58,82 +65,109 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import cv2
-    import numpy as np
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
-    from recon.dense.stereo import Frames, agree, pair_depths
-    from recon.dense.sweep import sweep_depth
     from recon.dense.view import read_views
 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
-    if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda")):
-        _run_cuda(config, inputs, shard, out, work, SparsePoints.read(model, views))
-        return
     needed = {*shard["views"], *(view for pair in shard["pairs"] for view in pair)}
     points = SparsePoints.read(model, views, only=needed)
-    frames = Frames(views, config.depth.max_size_px)
-    candidates: dict[int, list[Candidate]] = {i: [] for i in shard["views"]}
-    rows: list[dict[str, Any]] = []
-    steps = len(shard["pairs"]) + len(shard["sweeps"])
-    for n, (i, sources) in enumerate(shard["sweeps"]):
-        swept = sweep_depth(frames[i], [frames[j] for j in sources], points.xyz[points.seen[i]])
-        candidates[i] += [swept] if swept else []
-        work.tell((n + 1) / steps)
-    last = {view: n for n, pair in enumerate(shard["pairs"]) for view in pair}
-    for n, (i, j) in enumerate(shard["pairs"]):
-        found = pair_depths(frames[i], frames[j], points.xyz[np.union1d(points.seen[i], points.seen[j])])
-        for view, candidate in zip((i, j), found or (), strict=False):
-            if view in candidates:
-                candidates[view].append(candidate)
-        for view in (i, j):
-            if last[view] == n:  # no pair needs it any more
-                if view in candidates:
-                    rows.append(_write(out, views[view].name, agree(candidates.pop(view), frames[view].pose)))
-                frames.drop(view)
-        work.tell((len(shard["sweeps"]) + n + 1) / steps)
-    for view, rest in candidates.items():
-        rows.append(_write(out, views[view].name, agree(rest, frames[view].pose)))
+    if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda")):
+        rows = _by_cuda(config, views, model, points, shard, out, work)
+    else:
+        rows = _by_pairs(config, views, points, shard, out, work)
     _report(out, rows, alone=shard["shards"] == 1)
 
 
-def _run_cuda(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work, points: SparsePoints) -> None:
-    import pycolmap
+def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard: Shard, out: Path, work: Work) -> list[dict[str, Any]]:
+    """Writes the depth of the shard's views, each as soon as its last pair is matched; rows of ``depth.json``."""
+    import numpy as np
 
+    from recon.dense.stereo import Frames
+    from recon.dense.tiles import TILE_PX, Candidates, pair_depths_in_tiles, sweep_depth_in_tiles
+
+    size = config.depth.max_size_px
+    large = any(width * height > TILE_PX for width, height, _ in (view.scaled(size) for view in views))
+    frames = Frames(views, size)
+    pairs = [tuple(pair) for pair in shard["pairs"]]
+    last = {view: n for n, pair in enumerate(pairs) for view in pair}
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        candidates = {i: Candidates(Path(scratch), str(i)) for i in shard["views"]}
+
+        def finish(view: int) -> None:
+            if view in candidates:
+                frame = frames[view]
+                found = candidates.pop(view).agreed(frame.pose)
+                rows.append(_write(out, views[view], found, float(frame.usable.mean())))
+            frames.drop(view)
+
+        for n, (i, sources) in enumerate(shard["sweeps"]):
+            swept = sweep_depth_in_tiles(frames[i], [frames[j] for j in sources], points.xyz[points.seen[i]])
+            if swept is not None:
+                candidates[i].add(swept)
+            for view in (i, *sources) if large else ():
+                frames.drop(view)
+            work.tell((n + 1) / (len(pairs) + len(shard["sweeps"])))
+        for n, (i, j) in enumerate(pairs):
+            found = pair_depths_in_tiles(frames[i], frames[j], points.xyz[np.union1d(points.seen[i], points.seen[j])])
+            for view, candidate in zip((i, j), found or (), strict=False):
+                if view in candidates:
+                    candidates[view].add(candidate)
+            for view in (i, j):
+                if last[view] == n:
+                    finish(view)
+                elif large and view not in pairs[n + 1]:
+                    frames.drop(view)
+            work.tell((len(shard["sweeps"]) + n + 1) / (len(pairs) + len(shard["sweeps"])))
+        for view in list(candidates):
+            finish(view)
+    return rows
+
+
+def _by_cuda(
+    config: Config, views: Sequence[View], model: pycolmap.Reconstruction, points: SparsePoints, shard: Shard, out: Path, work: Work
+) -> list[dict[str, Any]]:
+    """Like ``_by_pairs``, on a CUDA device; sources are the views that the shard's pairs name, and so alone see ``points``."""
     from recon.dense.covisibility import sweep_neighbours
     from recon.dense.patchmatch import patchmatch_depths
-    from recon.dense.view import read_views
 
     if not work.device.startswith("cuda"):
         raise MissingPart("depth.method is cuda, and no CUDA device is at hand", "Leave it at auto, or install pycolmap with CUDA")
-    views = read_views(inputs)
     angles = (config.depth.min_angle_deg, config.depth.max_angle_deg)
     sources = [sweep_neighbours(i, views, points, CUDA_SOURCES, angles) for i in range(len(views))]
-    model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     gpu = int(work.device.partition(":")[2] or 0)
     found = patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu)
-    rows = [_write(out, views[i].name, depth_map) for i, depth_map in found.items()]
-    _report(out, rows, alone=shard["shards"] == 1)
+    return [_write(out, views[i], depth_map, 1.0) for i, depth_map in found.items()]
 
 
-def _write(out: Path, name: str, depth_map: DepthMap) -> dict[str, Any]:
-    """Saves a view's depth; its row of ``depth.json``."""
-    depth_map.save(out / "depth" / f"{name}.npz")
-    return {"name": name, "coverage": round(float((depth_map.depth > 0).mean()), 4)}
+def _write(out: Path, view: View, depth_map: DepthMap, usable: float) -> dict[str, Any]:
+    """Saves a view's depth; its row of ``depth.json``. ``usable`` is the share of the view that no mask hides."""
+    depth_map.save(out / "depth" / f"{view.name}.npz")
+    known = float((depth_map.depth > 0).mean())
+    return {"name": view.name, "coverage": round(known, 4), "usable": round(usable, 4)}
 
 
 def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     """Writes ``depth.json``. Raises NoSurface where no view of the whole run (the shard is ``alone``) has any depth."""
     empty = [row["name"] for row in rows if row["coverage"] == 0]
-    remedy = "Move sideways between photos, about a tenth of the distance to the subject; bare walls need something to see"
     if alone and len(empty) == len(rows):
-        raise NoSurface(f"none of the {len(rows)} views has a pixel whose depth can be measured", remedy)
+        raise NoSurface(f"none of the {len(rows)} views has a pixel whose depth can be measured", NO_DEPTH_REMEDY)
     warnings = []
     if empty:
         message = f"{len(empty)} views have no depth, among them {empty[0]}: the views beside them do not show the same surface"
-        warnings.append({"code": "views_without_depth", "message": message, "remedy": remedy})
+        warnings.append({"code": "views_without_depth", "message": message, "remedy": NO_DEPTH_REMEDY})
+    little = sorted((row["coverage"] / row["usable"], row["name"]) for row in rows if 0 < row["coverage"] < LITTLE * row["usable"])
+    if little:
+        share, name = little[0]
+        message = (
+            f"of {len(little)} of {len(rows)} views less than {LITTLE:.0%} could be measured, of {name} {share:.0%}: "
+            "water, glass, sky and bare walls are left open, not invented"
+        )
+        warnings.append({"code": "views_mostly_unseen", "message": message, "remedy": LITTLE_REMEDY})
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"])), "warnings": warnings})
 
 
