@@ -31,9 +31,14 @@ def write_turntable(path: Path, renderer: MeshRenderer, orbit: Orbit, length_s: 
     views = orbit.turn(max(2, round(length_s * TURNTABLE_FPS)), *TURNTABLE_SIZE)
 
     def frames() -> Iterable[NDArray[np.uint8]]:
+        kept: dict[int, NDArray[np.uint8]] = {}
         for number, view in enumerate(views):
             work.tell(0.3 + 0.7 * number / len(views), "turntable")
-            yield renderer.render(view)
+            returning = orbit.returns_at(number, len(views))
+            picture = kept.pop(number) if number in kept else renderer.render(view)
+            if returning is not None and returning > number:
+                kept[returning] = picture
+            yield picture
 
     write_video(path, frames(), TURNTABLE_FPS)
 

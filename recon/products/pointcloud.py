@@ -66,7 +66,7 @@ def write_laz(path: Path, points: Points, frame: LocalFrame | None) -> None:
     las.red, las.green, las.blue = points.rgb.T.astype(np.uint16) * 257
     las.return_number = las.number_of_returns = np.ones(len(xyz), np.uint8)
     las.confidence, las.views, las.sigma = points.confidence, points.views, points.sigma
-    las.write(str(path), laz_backend=laspy.LazBackend.Lazrs)
+    las.write(str(path), laz_backend=laspy.LazBackend.LazrsParallel)  # chunks are packed apart: the bytes are the serial packer's
 
 
 def _grid(xyz: NDArray[np.float64], metric: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -42,6 +42,12 @@ class Orbit:
         offsets = _SWING_DEG * np.sin(2 * np.pi * phase) if self.one_sided else 360.0 * phase
         return self._framed([self.azimuth_deg + float(offset) for offset in offsets], width, height)
 
+    def returns_at(self, number: int, count: int) -> int | None:
+        """Which other frame of a `turn` of count has the same viewpoint as this one: a swing passes each twice."""
+        if not self.one_sided or count % 2:
+            return None
+        return (count // 2 - number) % count
+
     def _framed(self, azimuths_deg: list[float], width: int, height: int) -> list[Viewpoint]:
         """Views from these directions, all as far off as needed to have the whole subject in each picture, centred over all."""
         middle = (self.subject.min(axis=0) + self.subject.max(axis=0)) / 2

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import open3d as o3d
 import pytest
 from fake_run import write_texture
 
-from recon.products.render import Viewpoint, render_mesh, render_points
+from recon.products.raster import draw, to_camera
+from recon.products.render import MeshRenderer, Viewpoint, render_mesh, render_points
 from recon.products.textured import TexturedMesh
 
 CORNERS = {"red": (230, 40, 40), "green": (40, 230, 40), "blue": (40, 40, 230), "grey": (128, 128, 128)}
@@ -78,6 +80,51 @@ def test_each_page_lends_its_own_colours(tmp_path):
     )
     assert ball[0] > ball[1] + 50  # red
     assert ground[1] > ground[0]  # green
+
+
+def test_every_sample_shows_what_a_ray_meets(rng):
+    """Against Embree, on a rugged surface and with faces beside and behind the eye."""
+    axis = np.linspace(-2, 2, 31)
+    xy = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    vertices = np.column_stack([xy, 0.15 * rng.normal(size=len(xy))]).astype(np.float32)
+    index = np.arange(31 * 31).reshape(31, 31)
+    a, b, c, d = (part.ravel() for part in (index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]))
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]).astype(np.int32)
+    view = Viewpoint.look_at(np.array([0.3, -0.4, 0.6]), np.array([0.9, 1.6, 0.1]), 90, 70, fov_deg=80)
+    found = draw(to_camera(vertices, view.R, view.eye), faces, (0, 70), 90, view.focal_px, (45.0, 35.0))
+    x, y = np.meshgrid((np.arange(90) + 0.5 - 45) / view.focal_px, (np.arange(70) + 0.5 - 35) / view.focal_px)
+    direction = np.stack([x, y, np.ones_like(x)], axis=-1) @ view.R
+    rays = np.concatenate([np.broadcast_to(view.eye, direction.shape), direction], axis=-1).astype(np.float32)
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(faces.astype(np.uint32)))
+    hits = scene.cast_rays(o3d.core.Tensor(rays))
+    true = hits["primitive_ids"].numpy().astype(np.int64)
+    true[true == scene.INVALID_ID] = -1
+    assert 0.3 < (true >= 0).mean() < 1
+    assert (found.face == true).mean() > 0.999
+    same = (found.face == true) & (true >= 0)
+    np.testing.assert_allclose(found.weight[same], hits["primitive_uvs"].numpy()[same], atol=2e-3)
+
+
+def test_clay_shows_shape_without_colour(wall):
+    picture = MeshRenderer(wall, clay=True).render(from_south())
+    assert np.ptp(picture[65, 65].astype(int)) < 15
+    np.testing.assert_array_equal(picture[65, 65], picture[135, 135])
+    assert (np.abs(picture[65, 65].astype(int) - picture[3, 3]) > 10).any()
+
+
+def test_fine_texture_seen_from_afar_is_its_mean(tmp_path):
+    """A chequer of single texels, four to a sample: without mip levels it would be a moire of black and white."""
+    chequer = np.indices((256, 256)).sum(axis=0) % 2 * 255
+    cv2.imwrite(str(tmp_path / "page_0.png"), np.repeat(chequer[..., None].astype(np.uint8), 3, axis=2))
+    vertices = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    uv = ((vertices[:, [0, 2]] + 1) / 2)[faces].astype(np.float32)
+    normals = np.tile(np.array([0, -1, 0], np.float32), (4, 1))
+    mesh = TexturedMesh(vertices, normals, faces, uv, np.zeros(2, np.int32), (tmp_path / "page_0.png",))
+    picture = render_mesh(mesh, Viewpoint.look_at(np.array([0, -5.0, 0]), np.zeros(3), 61, 61, fov_deg=60))
+    wall = picture[26:35, 26:35].astype(float)
+    assert np.abs(wall - 127).max() < 6
 
 
 def test_nothing_to_see_is_background(wall):

@@ -83,3 +83,16 @@ def test_nadir_flight_is_shown_obliquely_and_turns(rng):
     orbit = choose_orbit(ground, views_of(ground), cameras)
     assert not orbit.one_sided
     assert 35 < orbit.elevation_deg < 50
+
+
+@pytest.mark.parametrize("count", [8, 12, 96])
+def test_a_swing_passes_each_viewpoint_twice_and_says_when(rng, count):
+    points = rng.normal(size=(500, 3)).astype(np.float32)
+    orbit = choose_orbit(points, np.full(500, 3, np.uint8), np.array([[10.0, y, 1] for y in range(-3, 4)]))
+    assert orbit.one_sided
+    views = orbit.turn(count, 160, 90)
+    for number, view in enumerate(views):
+        twin = orbit.returns_at(number, count)
+        assert orbit.returns_at(twin, count) == number
+        np.testing.assert_allclose(views[twin].eye, view.eye, atol=1e-9)
+    assert sum(orbit.returns_at(number, count) == number for number in range(count)) == (2 if count % 4 == 0 else 0)
