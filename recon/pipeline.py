@@ -26,6 +26,7 @@ from recon.stages.ingest import stage as ingest
 from recon.stages.matches import stage as matches
 from recon.stages.mesh import stage as mesh
 from recon.stages.pairs import stage as pairs
+from recon.stages.preview import stage as preview
 from recon.stages.products import stage as products
 from recon.stages.report import stage as report
 from recon.stages.select import stage as select
@@ -37,7 +38,7 @@ from recon.storage import LocalStore
 log = logging.getLogger(__name__)
 
 PIPELINE: tuple[Stage, ...] = (
-    ingest, select, features, pairs, matches, sfm, georef, undistort, depth, fuse, mesh, texture, products, report,
+    ingest, select, features, pairs, matches, sfm, georef, undistort, preview, depth, fuse, mesh, texture, products, report,
 )  # fmt: skip
 
 SOURCE_FILE = "source.json"

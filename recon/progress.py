@@ -31,7 +31,7 @@ def silent(event: Event) -> None:
 
 
 SHARE = {
-    "ingest": 2, "select": 3, "features": 10, "pairs": 1, "matches": 9, "sfm": 8, "georef": 1, "undistort": 4,
+    "ingest": 2, "select": 3, "features": 10, "pairs": 1, "matches": 9, "sfm": 8, "georef": 1, "undistort": 4, "preview": 2,
     "depth": 25, "fuse": 6, "mesh": 10, "texture": 12, "products": 8, "report": 1,
 }  # fmt: skip
 """A stage's usual share of a run's time, in percent (see bench/): where a forecast starts from."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
+    from recon.dense.stereo import Frame
+    from recon.dense.tiles import Candidates
     from recon.dense.view import DepthMap, View
 
 SHARD_VIEWS = 8
@@ -86,6 +88,7 @@ def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard
     """Writes the depth of the shard's views, each as soon as its last pair is matched; rows of ``depth.json``."""
     import numpy as np
 
+    from recon.dense.scales import halved
     from recon.dense.stereo import Frames
     from recon.dense.tiles import TILE_PX, Candidates, pair_depths_in_tiles, sweep_depth_in_tiles
 
@@ -94,38 +97,53 @@ def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard
     frames = Frames(views, size)
     pairs = [tuple(pair) for pair in shard["pairs"]]
     last = {view: n for n, pair in enumerate(pairs) for view in pair}
+    steps = len(pairs) + len(shard["sweeps"])
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        candidates = {i: Candidates(Path(scratch), str(i)) for i in shard["views"]}
+        candidates = {i: [Candidates(Path(scratch), f"{i}-{level}") for level in range(config.depth.sizes)] for i in shard["views"]}
 
         def finish(view: int) -> None:
             if view in candidates:
-                frame = frames[view]
-                found = candidates.pop(view).agreed(frame.pose)
-                rows.append(_write(out, views[view], found, float(frame.usable.mean())))
+                found = _complete(frames[view], candidates.pop(view))
+                rows.append(_write(out, views[view], found, float(frames[view].usable.mean())))
             frames.drop(view)
 
         for n, (i, sources) in enumerate(shard["sweeps"]):
             swept = sweep_depth_in_tiles(frames[i], [frames[j] for j in sources], points.xyz[points.seen[i]])
             if swept is not None:
-                candidates[i].add(swept)
+                candidates[i][0].add(swept)
             for view in (i, *sources) if large else ():
                 frames.drop(view)
-            work.tell((n + 1) / (len(pairs) + len(shard["sweeps"])))
+            work.tell((n + 1) / steps)
         for n, (i, j) in enumerate(pairs):
-            found = pair_depths_in_tiles(frames[i], frames[j], points.xyz[np.union1d(points.seen[i], points.seen[j])])
-            for view, candidate in zip((i, j), found or (), strict=False):
-                if view in candidates:
-                    candidates[view].add(candidate)
+            a, b = frames[i], frames[j]
+            for level in range(config.depth.sizes):
+                if level:
+                    a, b = halved(a), halved(b)
+                found = pair_depths_in_tiles(a, b, points.xyz[np.union1d(points.seen[i], points.seen[j])])
+                for view, candidate in zip((i, j), found or (), strict=False):
+                    if view in candidates:
+                        candidates[view][level].add(candidate)
             for view in (i, j):
                 if last[view] == n:
                     finish(view)
                 elif large and view not in pairs[n + 1]:
                     frames.drop(view)
-            work.tell((len(shard["sweeps"]) + n + 1) / (len(pairs) + len(shard["sweeps"])))
+            work.tell((len(shard["sweeps"]) + n + 1) / steps)
         for view in list(candidates):
             finish(view)
     return rows
+
+
+def _complete(frame: Frame, sizes: list[Candidates]) -> DepthMap:
+    """What the pairs agree on at full size, completed with what they agree on at the smaller ones, the finest first."""
+    from recon.dense.scales import completed, halved
+
+    depth_map, smaller = sizes[0].agreed(frame.pose), frame
+    for candidates in sizes[1:]:
+        smaller = halved(smaller)
+        depth_map = completed(depth_map, candidates.agreed(smaller.pose), frame)
+    return depth_map
 
 
 def _by_cuda(
