@@ -13,6 +13,9 @@ from recon.surface.photos import Photo
 PADDING = 2
 """Texels around a chart that belong to it, so that bilinear filtering stays in it."""
 
+_SPARSE = 0.6  # of its rectangle that a large chart must cover, lest it be split
+_LARGE_TEXELS = 96
+_SPLITS = 12
 _PLAIN_TEXELS = 2.0  # texels along a typical edge where only vertex colours are known
 
 
@@ -61,13 +64,33 @@ def make_charts(mesh: TriMesh, label: NDArray[np.int32], corners: NDArray[np.flo
         tile[large] = (corners[large].mean(axis=1) - low[chart[large]]) // (inner / 2)
         same = (code[pairs[:, 0]] == code[pairs[:, 1]]) & (tile[pairs[:, 0]] == tile[pairs[:, 1]]).all(axis=1)
         chart = components(pairs[same], len(code))
-        low, high = _bounds(chart, corners)
+    chart = _split_sparse(chart, corners, pairs)
+    low, high = _bounds(chart, corners)
     scale = np.minimum(1.0, inner / np.maximum((high - low).max(axis=1), 1e-9))
     origin = np.floor(low * scale[:, None]) - PADDING
     size = (np.ceil(high * scale[:, None]) + PADDING - origin).astype(np.int64)
     photo = np.full(len(low), -1, np.int32)
     photo[chart] = label
     return Charts(chart, photo, corners, scale, origin, size)
+
+
+def _split_sparse(chart: NDArray[np.int32], corners: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(F,) charts, halved again and again where they leave much of a large rectangle empty."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area, middle = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2, corners.mean(axis=1)
+    for _ in range(_SPLITS):
+        low, high = _bounds(chart, corners)
+        size = high - low
+        sparse = (size.max(axis=1) > _LARGE_TEXELS) & (np.bincount(chart, area) < _SPARSE * size.prod(axis=1))
+        longer = size.argmax(axis=1)
+        cut = ((low + high) / 2)[np.arange(len(longer)), longer]
+        upper = sparse[chart] & (middle[np.arange(len(chart)), longer[chart]] > cut[chart])
+        halves = 2 * chart.astype(np.int64) + upper
+        split = components(pairs[halves[pairs[:, 0]] == halves[pairs[:, 1]]], len(chart))
+        if split.max(initial=0) == chart.max(initial=0):
+            break
+        chart = split
+    return chart
 
 
 def _bounds(chart: NDArray[np.int32], corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,10 +11,11 @@ from recon.surface.linear import solve
 from recon.surface.visibility import Candidates
 
 _RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
-_HIGHLIGHTS, _WHITE = 170.0, 252.0  # brightest channel from which a colour counts as near white, and as white
+_HIGHLIGHTS, WHITE = 170.0, 252.0  # brightest channel from which a colour counts as near white, and as white
 _ROUNDS = 6
 _CAUCHY = 0.1  # scale of robust weights on log colour differences
 _RIDGE = 1e-3  # share of a typical photo's weight that holds its gain at 1
+_FACES = 40_000  # that gains are fitted to, at most
 _MIN_VIEWS = 3  # from two photos nobody can tell which is wrong
 _MIN_DEVIATION = 22.0  # grey levels, at least, by which an outlier differs from the median
 _DEVIATIONS = 4.0  # and so many times the usual difference at that face
@@ -31,6 +32,9 @@ def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
     """
     usable = (candidates.photo >= 0) & ((candidates.rgb > _RELIABLE[0]) & (candidates.rgb < _RELIABLE[1])).all(axis=2)
     usable &= usable.sum(axis=1, keepdims=True) >= 2
+    several = np.flatnonzero(usable.any(axis=1))
+    several = several[:: len(several) // _FACES + 1]
+    usable, candidates = usable[several], candidates.of(several)
     face, slot = np.nonzero(usable)
     log_gain = np.zeros((photos, 3))
     if not len(face):
@@ -72,11 +76,16 @@ def evened(rgb: NDArray[np.float32], gain: NDArray[np.float64]) -> NDArray[np.fl
     A saturated pixel has lost its colour: gains that differ by channel would tint it, and gains above 1 would clip what is
     near it. Towards white, all channels take one gain, of at most 1; from where on depends on how far there is to bend.
     """
-    at_white = min(1.0, float(np.exp(np.log(gain).mean())))
-    bend = _WHITE * max(0.0, float(gain.max()) - at_white) / (0.8 * at_white)
-    start = min(_HIGHLIGHTS, max(0.0, _WHITE - bend))
-    near_white = np.clip((rgb.max(axis=-1, keepdims=True) - start) / (_WHITE - start), 0, 1)
+    at_white, start = white_point(gain)
+    near_white = np.clip((rgb.max(axis=-1, keepdims=True) - start) / (WHITE - start), 0, 1)
     return np.asarray(rgb * (gain + (at_white - gain) * near_white), dtype=np.float32)
+
+
+def white_point(gain: NDArray[np.float64]) -> tuple[float, float]:
+    """The one gain at white for `evened`, and the brightness from which colours bend towards it."""
+    at_white = min(1.0, float(np.exp(np.log(gain).mean())))
+    bend = WHITE * max(0.0, float(gain.max()) - at_white) / (0.8 * at_white)
+    return at_white, min(_HIGHLIGHTS, max(0.0, WHITE - bend))
 
 
 def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ _SMALL_CHART = 12
 _MERGES = 10
 
 
-def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
+def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: NDArray[np.int64], threads: int = 1) -> NDArray[np.int32]:
     """(F,) the photo that each face takes its colours from, -1 where none sees it.
 
     Minimises the photos' shortfall against each face's best plus a Potts cost on seams (the model of Waechter et al. 2014)
@@ -31,7 +33,7 @@ def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: ND
     best = np.maximum(quality.max(axis=1, keepdims=True), 1e-12)
     cost = np.where(keep, 1 - quality / best, np.inf).astype(np.float32)
     neighbours = _neighbours(pairs, len(photo))
-    label = _propagate(photo, cost, neighbours)
+    label = _propagate(photo, cost, neighbours, threads)
     for _ in range(_MERGES):
         chart = components(pairs[label[pairs[:, 0]] == label[pairs[:, 1]]], len(label))
         small = np.bincount(chart)[chart] < _SMALL_CHART
@@ -52,48 +54,71 @@ def _neighbours(pairs: NDArray[np.int64], faces: int) -> NDArray[np.int32]:
     return table
 
 
-@numba.njit(cache=True)
-def _propagate(photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: NDArray[np.int32]) -> NDArray[np.int32]:
+def _propagate(photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: NDArray[np.int32], threads: int) -> NDArray[np.int32]:
+    """Labels after some rounds; all messages of a round are sent at once, so that threads can share them."""
     faces, slots = photo.shape
     # received[f, j, k]: what neighbour j says slot k of f costs, 0.._SEAM_COST
-    received = np.zeros((faces, 3, slots), np.float32)
-    sent = np.zeros((faces, 3, slots), np.float32)
-    belief = np.empty((faces, slots), np.float32)
-    for _ in range(_ROUNDS):
-        received, sent = sent, received
-        for f in range(faces):
-            for k in range(slots):
-                belief[f, k] = cost[f, k] + sent[f, 0, k] + sent[f, 1, k] + sent[f, 2, k]
-        for f in range(faces):
-            for j in range(3):
-                g = neighbours[f, j]
-                if g < 0:
-                    continue
-                back = 0
-                while neighbours[g, back] != f:
-                    back += 1
-                lowest = np.float32(np.inf)
-                for m in range(slots):
-                    lowest = min(lowest, belief[g, m] - sent[g, back, m])
-                for k in range(slots):
-                    if photo[f, k] < 0:
-                        continue
-                    message = np.float32(_SEAM_COST)
-                    for m in range(slots):
-                        if photo[g, m] == photo[f, k]:
-                            message = min(message, belief[g, m] - sent[g, back, m] - lowest)
-                    if lowest == np.inf:
-                        message = np.float32(0)
-                    received[f, j, k] = _DAMPING * sent[f, j, k] + (1 - _DAMPING) * message
-    label = np.full(faces, -1, np.int32)
-    for f in range(faces):
-        lowest = np.float32(np.inf)
-        for k in range(slots):
-            total = cost[f, k] + received[f, 0, k] + received[f, 1, k] + received[f, 2, k]
-            if photo[f, k] >= 0 and total < lowest:
-                lowest = total
-                label[f] = photo[f, k]
+    received, sent = (np.zeros((faces, 3, slots), np.float32) for _ in range(2))
+    belief, label = np.empty((faces, slots), np.float32), np.full(faces, -1, np.int32)
+    parts = [(faces * n // threads, faces * (n + 1) // threads) for n in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(_ROUNDS):
+            received, sent = sent, received
+            list(pool.map(lambda part: _believe(*part, cost, sent, belief), parts))  # noqa: B023
+            list(pool.map(lambda part: _send(*part, photo, neighbours, belief, sent, received), parts))  # noqa: B023
+        list(pool.map(lambda part: _believe(*part, cost, received, belief), parts))
+    _decide(photo, belief, label)
     return label
+
+
+@numba.njit(cache=True, nogil=True)
+def _believe(first: int, last: int, cost: NDArray[np.float32], sent: NDArray[np.float32], belief: NDArray[np.float32]) -> None:
+    for f in range(first, last):
+        for k in range(cost.shape[1]):
+            belief[f, k] = cost[f, k] + sent[f, 0, k] + sent[f, 1, k] + sent[f, 2, k]
+
+
+@numba.njit(cache=True, nogil=True)
+def _send(
+    first: int,
+    last: int,
+    photo: NDArray[np.int32],
+    neighbours: NDArray[np.int32],
+    belief: NDArray[np.float32],
+    sent: NDArray[np.float32],
+    received: NDArray[np.float32],
+) -> None:
+    slots = photo.shape[1]
+    for f in range(first, last):
+        for j in range(3):
+            g = neighbours[f, j]
+            if g < 0:
+                continue
+            back = 0
+            while neighbours[g, back] != f:
+                back += 1
+            lowest = np.float32(np.inf)
+            for m in range(slots):
+                lowest = min(lowest, belief[g, m] - sent[g, back, m])
+            for k in range(slots):
+                if photo[f, k] < 0:
+                    continue
+                message = np.float32(_SEAM_COST)
+                for m in range(slots):
+                    if photo[g, m] == photo[f, k]:
+                        message = min(message, belief[g, m] - sent[g, back, m] - lowest)
+                if lowest == np.inf:
+                    message = np.float32(0)
+                received[f, j, k] = _DAMPING * sent[f, j, k] + (1 - _DAMPING) * message
+
+
+@numba.njit(cache=True, nogil=True)
+def _decide(photo: NDArray[np.int32], belief: NDArray[np.float32], label: NDArray[np.int32]) -> None:
+    for f in range(len(photo)):
+        lowest = np.float32(np.inf)
+        for k in range(photo.shape[1]):
+            if photo[f, k] >= 0 and belief[f, k] < lowest:
+                lowest, label[f] = belief[f, k], photo[f, k]
 
 
 @numba.njit(cache=True)

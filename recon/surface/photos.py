@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from recon.capture.pixels import read_grey, read_rgb
 from recon.capture.records import ImageSet
 from recon.errors import InputError
 
+_REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
 _ROUND_TRIP = 1e-3  # tangent by which a point may miss itself after projection and back
 
 
@@ -50,6 +52,16 @@ class Photo:
                 "Give the images that the model was made from",
             )
         return image
+
+    def glance(self, max_size_px: int) -> NDArray[np.uint8]:
+        """As ``pixels``, for mean colours: a JPEG much larger than that is decoded at a fraction of its size, and so sooner."""
+        width, height = self.size(max_size_px)
+        fraction = max(self.camera.width, self.camera.height) / max(width, height)
+        reduced = next((flag for least, flag in _REDUCED if fraction >= least), None)
+        image = None if reduced is None else cv2.imdecode(np.fromfile(self.path, np.uint8), reduced)
+        if image is None:
+            return self.pixels(max_size_px)
+        return np.asarray(cv2.cvtColor(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB), np.uint8)
 
     def mask(self, max_size_px: int) -> NDArray[np.bool_] | None:
         """(H, W) whether a pixel may be used; None where all may."""

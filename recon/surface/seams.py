@@ -21,6 +21,25 @@ _MAX_OFFSET = 64.0
 
 
 @dataclass(frozen=True)
+class Offsets:
+    """Colour offsets, one a node: a vertex together with one of the photos around it."""
+
+    span: int
+    nodes: NDArray[np.int64]
+    """(N,) ascending: vertex times span plus photo plus one."""
+    of_corner: NDArray[np.int64]
+    """(F, 3) the node of each face's corner and photo."""
+    values: NDArray[np.float32]
+    """(N, 3) by channel."""
+
+    def at(self, vertices: NDArray[np.integer], photo: int) -> NDArray[np.float32]:
+        """(..., 3) the photo's offsets at vertices (...), NaN where it lends no colour."""
+        wanted = vertices.astype(np.int64) * self.span + photo + 1
+        place = np.minimum(np.searchsorted(self.nodes, wanted), len(self.nodes) - 1)
+        return np.where((self.nodes[place] == wanted)[..., None], self.values[place], np.float32(np.nan))
+
+
+@dataclass(frozen=True)
 class Seams:
     """Edges between faces that take their colours from different photos."""
 
@@ -59,8 +78,8 @@ class Seams:
         row, side = np.nonzero(self.labels < 0)
         self.colours[row, side] = mesh.rgb[self.ends[row]]
 
-    def offsets(self, mesh: TriMesh, label: NDArray[np.int32]) -> NDArray[np.float32]:
-        """(F, 3, 3) what to add to the colours at each face's corners, by channel.
+    def offsets(self, mesh: TriMesh, label: NDArray[np.int32]) -> Offsets:
+        """What to add to the colours that each photo lends at each vertex, by channel.
 
         Least squares: colours plus offsets agree across seams, offsets vary little within a chart and stay near zero.
         """
@@ -68,7 +87,7 @@ class Seams:
         nodes, of_corner = np.unique(mesh.faces.astype(np.int64) * span + label[:, None] + 1, return_inverse=True)
         of_corner = of_corner.reshape(-1, 3)
         if not len(self.ends):
-            return np.zeros((len(label), 3, 3), np.float32)
+            return Offsets(span, nodes, of_corner, np.zeros((len(nodes), 3), np.float32))
         across = np.searchsorted(nodes, self.ends[:, None, :] * span + self.labels[:, :, None] + 1)
         step = self.colours[:, 1] - self.colours[:, 0]
         within = np.stack([of_corner, np.roll(of_corner, -1, axis=1)], axis=2).reshape(-1, 2)
@@ -82,7 +101,7 @@ class Seams:
             right[:, c] += np.bincount(across[:, 0].ravel(), step[..., c].ravel(), minlength=len(nodes))
             right[:, c] -= np.bincount(across[:, 1].ravel(), step[..., c].ravel(), minlength=len(nodes))
         offset = solve(matrix, right, tolerance=1e-4)
-        return np.clip(offset, -_MAX_OFFSET, _MAX_OFFSET).astype(np.float32)[of_corner]
+        return Offsets(span, nodes, of_corner, np.clip(offset, -_MAX_OFFSET, _MAX_OFFSET).astype(np.float32))
 
 
 def _laplacian(links: NDArray[np.int64], weight: NDArray[np.float64], count: int) -> coo_matrix:

@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 from recon.config import Texture
 from recon.stage import Work
 from recon.surface.atlas import Atlas, pack
+from recon.surface.blend import find_layers
 from recon.surface.charts import Charts, corner_pixels, make_charts
-from recon.surface.exposure import evened, exposure_gains, inconsistent
+from recon.surface.exposure import exposure_gains, inconsistent
 from recon.surface.labels import choose_photos
 from recon.surface.mesh import Edges, TriMesh, face_areas
+from recon.surface.paint import Painter
 from recon.surface.photos import Photo
-from recon.surface.rasterise import Rasteriser, Texels, fill_gutters
+from recon.surface.rasterise import FaceMap
 from recon.surface.seams import Seams
-from recon.surface.visibility import find_candidates, sample
+from recon.surface.threads import in_order
+from recon.surface.visibility import Candidates, find_candidates
 
 log = logging.getLogger(__name__)
 
 _FILL = 0.7  # share of a page that charts cover, for the first guess at a size that fits
 _SHRINK = 0.9
-_CURVED_PX = 0.1  # a face whose photo differs by more from its affine image is sampled through its plane
-_CHUNK = 2_000_000
 _MUCH_UNSEEN = 0.2
 _STRONG_GAIN = 1.5
 
@@ -46,6 +47,17 @@ class Textured:
     """What ``texture.json`` says of it."""
 
 
+@dataclass(frozen=True)
+class View:
+    """Which photo each face is seen in."""
+
+    label: NDArray[np.int32]
+    """(F,) the photo chosen, -1 for none."""
+    candidates: Candidates
+    rejected: NDArray[np.bool_]
+    """(F, K) slots of candidates that show something else."""
+
+
 def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Work) -> Textured:
     """The mesh with colours from the photos, and from its vertices where no photo sees it."""
     edges = Edges.of(mesh.faces)
@@ -53,11 +65,12 @@ def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Wor
     candidates = find_candidates(mesh, photos, options.max_size_px, work.threads, lambda fraction: work.tell(0.4 * fraction))
     gains = exposure_gains(candidates, len(photos))
     rejected = inconsistent(candidates, gains, pairs)
-    label = choose_photos(candidates, rejected, pairs)
+    label = choose_photos(candidates, rejected, pairs, work.threads)
     work.tell(0.5)
     charts, atlas, size_px = _lay_out(mesh, photos, label, pairs, options)
     work.tell(0.55)
-    pages = _paint(mesh, photos, gains, label, edges, charts, atlas, size_px, lambda fraction: work.tell(0.55 + 0.45 * fraction))
+    view = View(label, candidates, rejected)
+    pages = _paint(mesh, photos, gains, view, edges, charts, atlas, size_px, work.threads, lambda done: work.tell(0.55 + 0.45 * done))
     area = face_areas(mesh.vertices, mesh.faces)
     seen_share = float(area[label >= 0].sum() / area.sum())
     summary = {
@@ -99,84 +112,30 @@ def _paint(
     mesh: TriMesh,
     photos: list[Photo],
     gains: NDArray[np.float64],
-    label: NDArray[np.int32],
+    view: View,
     edges: Edges,
     charts: Charts,
     atlas: Atlas,
     size_px: int,
+    threads: int,
     tell: Callable[[float], None],
 ) -> list[NDArray[np.uint8]]:
-    raster = Rasteriser(charts, atlas)
-    pages = [np.zeros((height, width, 3), np.uint8) for width, height in atlas.sizes]
-    painted = [np.zeros((height, width), bool) for width, height in atlas.sizes]
-    seams = Seams.find(edges, label)
-    for index, photo in enumerate(photos):
-        if (label == index).any():
-            image = photo.pixels(size_px)
-            seams.look(index, photo, image, gains[index], mesh, size_px)
-            for texels in raster.texels(index):
-                places = _places(mesh, photo, charts, atlas, raster, texels, size_px)
-                colour = evened(sample(image, places), gains[index])
-                pages[texels.page].reshape(-1, 3)[texels.index] = np.clip(colour + 0.5, 0, 255).astype(np.uint8)
-        tell(0.6 * (index + 1) / len(photos))
+    seams = Seams.find(edges, view.label)
+    glance_px = max(64, size_px // 2)
+
+    def look(index: int) -> None:
+        if (seams.labels == index).any():
+            seams.look(index, photos[index], photos[index].glance(glance_px), gains[index], mesh, glance_px)
+
+    for done, _ in enumerate(in_order(look, range(len(photos)), threads)):
+        tell(0.3 * (done + 1) / len(photos))
     seams.look_plain(mesh)
-    offsets = seams.offsets(mesh, label)
-    offsets[label < 0] += mesh.rgb[mesh.faces[label < 0]]
-    tell(0.8)
-    for index in range(-1, len(photos)):
-        for texels in raster.texels(index):
-            raster.add(pages[texels.page], texels, offsets)
-            painted[texels.page].reshape(-1)[texels.index] = True
-    for page, known in zip(pages, painted, strict=True):
-        fill_gutters(page, known)
-    return pages
-
-
-def _places(
-    mesh: TriMesh, photo: Photo, charts: Charts, atlas: Atlas, raster: Rasteriser, texels: Texels, size_px: int
-) -> NDArray[np.float32]:
-    """(T, 2) where in the photo each texel lies [px].
-
-    Charts are cut from the photo as they lie in it, so a texel is a pixel. But a viewer spreads a face's texture by affine
-    interpolation, and a large face seen at a slant, or through a bent lens, is not affine to its picture: its texels are
-    projected from where on the face they will be shown.
-    """
-    chart = charts.of_face[texels.face]
-    centres = texels.centres(atlas.sizes[texels.page][0])
-    places = ((centres - atlas.shift(charts)[chart]) / charts.scale[chart, None]).astype(np.float32)
-    curved = _curved(mesh, photo, charts, np.unique(texels.face), size_px)
-    chosen = np.flatnonzero(texels.inside & curved[texels.face])
-    for start in range(0, len(chosen), _CHUNK):
-        part = chosen[start : start + _CHUNK]
-        face = texels.face[part]
-        weight = _weights(raster.corners[face], centres[part])
-        xyz = np.einsum("tk,tkc->tc", weight, mesh.vertices[mesh.faces[face]].astype(np.float64))
-        at = photo.project(xyz, size_px)
-        seen = np.isfinite(at).all(axis=1)
-        places[part[seen]] = at[seen]
-    return places
-
-
-def _curved(mesh: TriMesh, photo: Photo, charts: Charts, faces: NDArray[np.int32], size_px: int) -> NDArray[np.bool_]:
-    """(F,) which of the faces deviate from their affine image in the photo, judged at the middles of their edges."""
-    curved = np.zeros(len(mesh.faces), bool)
-    corners = mesh.vertices[mesh.faces[faces]].astype(np.float64)
-    middles = (corners + np.roll(corners, -1, axis=1)) / 2
-    flat = charts.corners[faces]
-    flat = (flat + np.roll(flat, -1, axis=1)) / 2
-    at = photo.project(middles.reshape(-1, 3), size_px).reshape(-1, 3, 2)
-    curved[faces] = (np.linalg.norm(at - flat, axis=2) > _CURVED_PX).any(axis=1)
-    return curved
-
-
-def _weights(corners: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T, 3) barycentric weights of (T, 2) points in (T, 3, 2) triangles."""
-    a, b, p = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
-    twice = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-    twice = np.where(np.abs(twice) < 1e-9, 1e-9, twice)
-    second = (p[:, 0] * b[:, 1] - p[:, 1] * b[:, 0]) / twice
-    third = (a[:, 0] * p[:, 1] - a[:, 1] * p[:, 0]) / twice
-    return np.stack([1 - second - third, second, third], axis=1)
+    offsets = seams.offsets(mesh, view.label)
+    layers = find_layers(mesh, view.label, view.candidates, view.rejected, offsets, charts)
+    texels = FaceMap.of(charts, atlas, threads)
+    tell(0.4)
+    painter = Painter(mesh, photos, gains, view.label, charts, atlas, texels, offsets, layers, size_px)
+    return painter.pages(threads, lambda fraction: tell(0.4 + 0.6 * fraction))
 
 
 def _texel(charts: Charts, area: NDArray[np.float64], label: NDArray[np.int32]) -> float | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recon.surface.mesh import TriMesh, face_vectors
 from recon.surface.photos import Photo
+from recon.surface.threads import in_order
 
 MAX_CANDIDATES = 10
 _GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours
@@ -37,6 +38,10 @@ class Candidates:
     @classmethod
     def empty(cls, faces: int, slots: int) -> Candidates:
         return cls(np.full((faces, slots), -1, np.int32), np.zeros((faces, slots), np.float32), np.zeros((faces, slots, 3), np.float32))
+
+    def of(self, faces: NDArray[np.int64]) -> Candidates:
+        """Those of some faces."""
+        return Candidates(self.photo[faces], self.quality[faces], self.rgb[faces])
 
     def offer(self, photo: int, faces: NDArray[np.int64], quality: NDArray[np.float32], rgb: NDArray[np.float32]) -> None:
         """Give each of the faces this photo, in the place of its worst one if that is worse."""
@@ -102,26 +107,38 @@ class Visibility:
         return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=self._threads).numpy(), dtype=bool)
 
 
+Offer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+"""Faces that a photo shows, its quality for each, and the colour it sees."""
+
+
 def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int, tell: Callable[[float], None]) -> Candidates:
-    """The photos that see each face best. Holds one photo at a time; corners within a masked pixel don't count as seen."""
-    visibility = Visibility(mesh, threads)
+    """The photos that see each face best. Holds as many photos as threads; a face with a masked pixel isn't seen."""
+    visibility = Visibility(mesh)
     candidates = Candidates.empty(len(mesh.faces), max(1, min(MAX_CANDIDATES, len(photos))))
     known = [photo.sharpness for photo in photos if photo.sharpness > 0]
     usual_sharpness = float(np.median(known)) if known else 1.0
-    for index, photo in enumerate(photos):
-        sight = visibility.seen_by(photo, max_size_px)
-        if len(sight.faces):
-            glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
-            places = np.einsum("sk,fkc->fsc", _SAMPLES, sight.corners) * glance
-            usable = _unmasked(photo, places)
-            seen, corners = sight.faces[usable], sight.corners[usable]
-            rgb = sample(photo.pixels(_GLANCE_PX), places[usable]).mean(axis=1)
-            sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
-            quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
-            quality *= np.where(sight.whole[usable], 1.0, _CUT_OFF)
-            candidates.offer(index, seen, np.maximum(quality, 1e-6).astype(np.float32), rgb)
+
+    def look(photo: Photo) -> Offer:
+        return _offer(visibility.seen_by(photo, max_size_px), photo, max_size_px, usual_sharpness)
+
+    for index, offer in enumerate(in_order(look, photos, threads)):
+        candidates.offer(index, *offer)
         tell((index + 1) / len(photos))
     return candidates
+
+
+def _offer(sight: Sight, photo: Photo, max_size_px: int, usual_sharpness: float) -> Offer:
+    glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
+    places = np.einsum("sk,fkc->fsc", _SAMPLES, sight.corners) * glance
+    usable = _unmasked(photo, places)
+    seen, corners = sight.faces[usable], sight.corners[usable]
+    if not len(seen):
+        return seen, np.zeros(0, np.float32), np.zeros((0, 3), np.float32)
+    rgb = sample(photo.glance(_GLANCE_PX), places[usable]).mean(axis=1)
+    sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
+    quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
+    quality *= np.where(sight.whole[usable], 1.0, _CUT_OFF)
+    return seen, np.maximum(quality, 1e-6).astype(np.float32), rgb
 
 
 def sample(image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.float32]:
