@@ -19,6 +19,8 @@ _LEAST_IMAGES = 5
 _CLEARLY = 0.98
 """The mean residual of the same observations must fall below this share of what it was."""
 _ASPECT = 0.03
+_OBSERVATIONS = 60_000
+"""A lens has a handful of parameters: so many observations tell which model it needs as well as all do."""
 
 
 def choose_lens(model: pycolmap.Reconstruction, adjustment: Adjustment) -> bool:
@@ -27,22 +29,36 @@ def choose_lens(model: pycolmap.Reconstruction, adjustment: Adjustment) -> bool:
     Observations stay as they are; ``refine`` afterwards, with a cache that knows the new cameras.
     """
     changed = False
+    thinned = _thinned(model)
     for richer, simpler in _RICHER.items():
         cameras = _eligible(model, simpler)
         if not cameras:
             continue
-        trial = copy.deepcopy(model)
+        trial = copy.deepcopy(thinned)
         for camera_id in cameras:
             _extend(trial.camera(camera_id), richer)
         adjust(trial, adjustment, last=False)
         trial.update_point_3d_errors()
-        before, after = model.compute_mean_reprojection_error(), trial.compute_mean_reprojection_error()
+        before, after = thinned.compute_mean_reprojection_error(), trial.compute_mean_reprojection_error()
         plausible = all(_is_plausible(trial.camera(camera_id)) for camera_id in cameras)
         log.info("lens model %s: %.4f -> %.4f px, plausible %s", richer, before, after, plausible)
         if plausible and after < _CLEARLY * before:
             _take_over(model, trial)
-            changed = True
+            thinned, changed = trial, True
+    if changed:
+        adjust(model, adjustment, last=False)
     return changed
+
+
+def _thinned(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """A copy with every n-th point, so that some _OBSERVATIONS are left."""
+    thinned = copy.deepcopy(model)
+    step = max(1, model.compute_num_observations() // _OBSERVATIONS)
+    for number, point_id in enumerate(sorted(model.point3D_ids())):
+        if number % step:
+            thinned.delete_point3D(point_id)
+    thinned.update_point_3d_errors()
+    return thinned
 
 
 def _eligible(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> list[int]:

@@ -95,9 +95,10 @@ def reconstruct(
             return None
         others = [candidate.model for candidate in compared if candidate is not best]
         chosen = _completed(best, others, cache, pairs, adjustment)
-        if any_lens and choose_lens(chosen.model, adjustment):
-            refine(chosen.model, _cache(database, chosen.model), adjustment)
-            chosen = Candidate(chosen.mapper, chosen.model, explained(chosen.model, pairs))
+        if any_lens:
+            choose_lens(chosen.model, adjustment)
+        refine(chosen.model, _cache(database, chosen.model), adjustment)
+        chosen = Candidate(chosen.mapper, chosen.model, explained(chosen.model, pairs))
         compared = [chosen if candidate is best else candidate for candidate in compared]
     return Outcome(chosen, _apart(chosen.model, others), compared)
 
@@ -114,7 +115,7 @@ def _completed(
     joined = join_models(model, others, cache, pairs, adjustment)
     if not register_left_over(model, cache, adjustment) and not joined:
         return best
-    refine(model, cache, adjustment)
+    refine(model, cache, adjustment, rough=True)
     completed = Candidate(best.mapper, model, explained(model, pairs))
     return max(best, completed, key=Candidate.rank)
 
@@ -142,7 +143,7 @@ def _refined(
 ) -> list[Candidate]:
     found = []
     for model in models:
-        refine(model, cache, adjustment)
+        refine(model, cache, adjustment, rough=True)
         if model.num_reg_images() >= 2 and model.num_points3D() > 0:
             found.append(Candidate(name, model, explained(model, pairs)))
     return found

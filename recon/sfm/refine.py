@@ -62,15 +62,18 @@ class Adjustment:
         return options
 
 
-def refine(model: pycolmap.Reconstruction, cache: pycolmap.DatabaseCache, adjustment: Adjustment) -> None:
-    """Changes ``model`` in place, keeping its registered images where they keep observations."""
+def refine(model: pycolmap.Reconstruction, cache: pycolmap.DatabaseCache, adjustment: Adjustment, rough: bool = False) -> None:
+    """Changes ``model`` in place, keeping its registered images where they keep observations.
+
+    ``rough``: one round only, enough to tell a good model from a poor one.
+    """
     mapper = pycolmap.IncrementalMapper(cache)
     mapper.begin_reconstruction(model)
     triangulation, filtering = adjustment.triangulation(), adjustment.mapper()
     for image_id in sorted(model.reg_image_ids()):
         mapper.triangulate_image(triangulation, image_id)
     mapper.complete_and_merge_tracks(triangulation)
-    for number in range(_ROUNDS):
+    for number in range(2 if rough else _ROUNDS):
         before = model.compute_num_observations()
         adjust(model, adjustment, last=False)
         changed = mapper.retriangulate(triangulation) if number == 0 else 0
@@ -80,8 +83,9 @@ def refine(model: pycolmap.Reconstruction, cache: pycolmap.DatabaseCache, adjust
         log.info("refinement round %d: %d observations, %d changed", number + 1, before, changed)
         if changed < _ENOUGH * before:
             break
-    adjust(model, adjustment, last=True)
-    mapper.filter_points(filtering)
+    if not rough:
+        adjust(model, adjustment, last=True)
+        mapper.filter_points(filtering)
     mapper.end_reconstruction(False)
     model.update_point_3d_errors()
 
