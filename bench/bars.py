@@ -193,7 +193,8 @@ def memory(data: Path, work: Path) -> list[Row]:
         flight, out = work / f"flight-{count}", work / f"flight-{count}-out"
         if not flight.exists():
             recon("simulate", "drone", "-o", flight, "--images", count, "--size", "640x480")
-        _report(recon("process", flight / "images", "-o", out, "--set", "products.turntable_s=0"))
+        shutil.rmtree(out, ignore_errors=True)
+        recon("process", flight / "images", "-o", out, "--until", "fuse")
         for stage, values in peaks.items():
             key = max((out / ".recon").glob(f"{stage}-*"), key=os.path.getmtime)
             values.append(max(json.loads(done.read_text())["peak_mb"] for done in key.glob("0*/DONE")))
