@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.dense import dense
 from bench.usage import Usage, recon, run, tree_digest
 
 REPOSITORY = Path(__file__).parent.parent
@@ -224,5 +225,5 @@ def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
 
 BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
-    "texture": texture,
+    "texture": texture, "dense": dense,
 }  # fmt: skip

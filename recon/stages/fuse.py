@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recon.capture.records import write_json
 from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
+if TYPE_CHECKING:
+    from recon.dense.fusion import Seen
+    from recon.dense.view import View
+
 SHARD_VIEWS = 8
+SHARD_PX = 24_000_000
+"""... or fewer where they are large: a shard holds the points of all its views."""
 MAX_NEIGHBOURS = 10
-MAX_KEPT = 12
-"""Depth maps in memory at once: a view, its neighbours, and those that the next view shares."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -24,42 +32,31 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     views = read_views(inputs)
     points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
     neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible]
-    shards: list[Shard] = []
-    blocks = -(-len(views) // SHARD_VIEWS)
-    for start in range(0, len(views), SHARD_VIEWS):
-        block = range(start, min(start + SHARD_VIEWS, len(views)))
-        shards.append({"views": list(block), "neighbours": [neighbours[i] for i in block], "shards": blocks})
-    return shards
+    largest = max(view.width * view.height for view in views)
+    step = max(1, min(SHARD_VIEWS, SHARD_PX // largest))
+    blocks = [list(range(start, min(start + step, len(views)))) for start in range(0, len(views), step)]
+    return [{"views": block, "neighbours": [neighbours[i] for i in block], "shards": len(blocks)} for block in blocks]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import cv2
     import numpy as np
 
-    from recon.capture.pixels import read_rgb
-    from recon.dense.fusion import Agreement, Seen, floating, fuse_view, spacing
-    from recon.dense.view import DepthMap, Points, check_not_empty, read_views
+    from recon.dense.fusion import Agreement, floating, fuse_view, spacing
+    from recon.dense.view import Points, check_not_empty, read_views
 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
-    kept: dict[int, Seen] = {}
-
-    def seen(i: int) -> Seen:
-        if i not in kept:
-            while len(kept) >= MAX_KEPT:
-                kept.pop(next(iter(kept)))
-            depth_map = DepthMap.load(_depth_file(inputs, views[i].name))
-            height, width = depth_map.depth.shape
-            kept[i] = Seen(views[i], depth_map, cv2.resize(read_rgb(views[i].path), (width, height), interpolation=cv2.INTER_AREA))
-        return kept[i]
-
     parts, spacings = [], []
-    for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
-        least = min(config.fuse.min_views, len(others) + 1)
-        agreement = Agreement(least, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
-        parts.append(fuse_view(i, seen(i), ((j, seen(j)) for j in others), agreement))
-        spacings.append(spacing(parts[-1].xyz, seen(i)))
-        work.tell((n + 1) / len(shard["views"]))
+    with tempfile.TemporaryDirectory(dir=out, prefix="maps-") as scratch:
+        maps = _Maps(views, inputs, Path(scratch))
+        for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
+            least = max(2, min(config.fuse.min_views, len(others) + 1))
+            agreement = Agreement(least, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
+            parts.append(fuse_view(i, maps.open(i), partial(maps.each, others), agreement))
+            spacings.append(spacing(parts[-1].xyz, maps.open(i)))
+            maps.keep_only({view for later in range(n + 1, len(shard["views"])) for view in _needed(shard, later)})
+            work.tell((n + 1) / len(shard["views"]))
     points = Points.concatenate(parts)
     points = points.take(~floating(points.xyz, np.concatenate(spacings)))
     if shard["shards"] == 1:
@@ -70,8 +67,58 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "fuse.json", {"points": len(points.xyz), "warnings": warnings})
 
 
-def _depth_file(inputs: Inputs, name: str) -> Path:
-    return next(file for folder in inputs["depth"] if (file := folder / "depth" / f"{name}.npz").is_file())
+def _needed(shard: Shard, n: int) -> list[int]:
+    return [shard["views"][n], *shard["neighbours"][n]]
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1200)
+class _Maps:
+    """Depth maps with their pictures as files that are mapped where they are read, so that memory does not follow their size."""
+
+    def __init__(self, views: Sequence[View], inputs: Inputs, folder: Path) -> None:
+        self._views = views
+        self._inputs = inputs
+        self._folder = folder
+        self._there: set[int] = set()
+
+    def open(self, i: int) -> Seen:
+        import numpy as np
+
+        from recon.dense.fusion import Seen
+
+        if i not in self._there:
+            self._write(i)
+        depth, confidence, rgb = (np.asarray(np.load(self._file(i, kind), mmap_mode="r")) for kind in ("depth", "confidence", "rgb"))
+        return Seen(self._views[i], depth, confidence, rgb, np.load(self._file(i, "K")))
+
+    def each(self, indices: Sequence[int]) -> Iterator[tuple[int, Seen]]:
+        """One after the other: a map's pages are let go with it."""
+        for i in indices:
+            yield i, self.open(i)
+
+    def keep_only(self, indices: set[int]) -> None:
+        """Removes the files of all other views."""
+        for i in self._there - indices:
+            for kind in ("depth", "confidence", "rgb", "K"):
+                self._file(i, kind).unlink()
+        self._there &= indices
+
+    def _write(self, i: int) -> None:
+        import cv2
+        import numpy as np
+
+        from recon.capture.pixels import read_rgb
+
+        name = self._views[i].name
+        file = next(file for folder in self._inputs["depth"] if (file := folder / "depth" / f"{name}.npz").is_file())
+        with np.load(file) as arrays:
+            height, width = arrays["confidence"].shape
+            for kind in ("depth", "confidence", "K"):
+                np.save(self._file(i, kind), arrays[kind])
+        np.save(self._file(i, "rgb"), cv2.resize(read_rgb(self._views[i].path), (width, height), interpolation=cv2.INTER_AREA))
+        self._there.add(i)
+
+    def _file(self, i: int, kind: str) -> Path:
+        return self._folder / f"{i}.{kind}.npy"
+
+
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1200, version=2)
