@@ -13,10 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from exact_flight import Flight, make_flight
 
 from recon.config import Config
-from recon.dense.view import DepthMap, Points, read_views
+from recon.dense.view import DepthMap, Points, View, read_views
 from recon.errors import MissingPart, NoSurface
 from recon.simulate.render import render_depth
 from recon.stage import Inputs, Stage, Work
+from recon.stages import depth as depth_stage
 from recon.stages.depth import stage as depth
 from recon.stages.fuse import stage as fuse
 from recon.stages.undistort import stage as undistort
@@ -118,3 +119,23 @@ def test_cuda_without_a_device_is_told_in_words(dense: Inputs, tmp_path: Path) -
     cuda = Config.model_validate({"depth": {"method": "cuda"}})
     with pytest.raises(MissingPart, match="no CUDA device"):
         depth.run(cuda, dense, depth.split(cuda, dense)[0], tmp_path, Work())
+
+
+def test_cuda_takes_its_sources_from_the_views_of_its_own_pairs(dense: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recon.dense import patchmatch
+
+    asked = []
+
+    def no_device(views: list[View], model: object, block: list[int], sources: list[list[int]], *rest: object) -> dict[int, DepthMap]:
+        asked.append((block, sources))
+        return {i: DepthMap(np.ones((3, 4), np.float32), np.ones((3, 4), np.float32), views[i].K) for i in block}
+
+    monkeypatch.setattr(patchmatch, "patchmatch_depths", no_device)
+    monkeypatch.setattr(depth_stage, "SHARD_VIEWS", 2)
+    for number, shard in enumerate(depth.split(CONFIG, dense)):
+        depth.run(CONFIG, dense, shard, tmp_path / str(number), Work(device="cuda:0"))
+        block, sources = asked[-1]
+        near = {view for pair in shard["pairs"] for view in pair}
+        assert block == shard["views"]
+        assert all(len(sources[i]) >= 2 and set(sources[i]) <= near - {i} for i in block)
+        assert not any(sources[i] for i in range(8) if i not in near)  # views elsewhere were not even read
