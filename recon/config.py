@@ -102,6 +102,9 @@ class Texture(Section):
     page_px: int = Field(4096, ge=256, le=16384, description="largest side of a page of the texture")
     max_pages: int = Field(4, ge=1, le=64, description="images lend their colours at a smaller size if more pages were needed")
     max_size_px: int = Field(3200, ge=64, description="longer side at which an image lends its colours")
+    page_format: Literal["jpg", "png"] = Field(
+        "jpg", description="of the pages: png keeps every colour as painted, and is some six times as large"
+    )
 
 
 class Products(Section):

@@ -15,11 +15,12 @@ from recon.products.textured import TexturedMesh, split_at_seams
 
 _FLOAT, _USHORT, _UINT = 5126, 5123, 5125
 _ARRAY_BUFFER, _ELEMENT_BUFFER = 34962, 34963
+_MIME_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP = 9729, 9987, 33071
 
 
 def write_glb(path: Path, mesh: TexturedMesh, extras: dict[str, Any]) -> None:
-    """Write the mesh, y up as glTF wants it, one primitive a texture page, the pages' JPEG bytes inside as they are.
+    """Write the mesh, y up as glTF wants it, one primitive a texture page, the pages' bytes, JPEG or PNG, inside as they are.
 
     Materials are unlit (KHR_materials_unlit): the photos hold the light already. extras go into the asset, for people and
     programs that ask for the unit and frame.
@@ -41,7 +42,7 @@ def write_glb(path: Path, mesh: TexturedMesh, extras: dict[str, Any]) -> None:
             "TEXCOORD_0": blob.vectors(uv),
         }
         primitives.append({"attributes": attributes, "indices": blob.indices(faces - first, last - first), "material": page, "mode": 4})
-    images = [{"bufferView": blob.view(page.read_bytes()), "mimeType": "image/jpeg"} for page in mesh.pages]
+    images = [{"bufferView": blob.view(page.read_bytes()), "mimeType": _MIME_TYPES[page.suffix]} for page in mesh.pages]
     gltf: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "recon", "extras": extras},
         "extensionsUsed": ["KHR_materials_unlit"],

@@ -14,10 +14,10 @@ from recon.products.textured import TexturedMesh, split_at_seams
 
 
 def write_obj(folder: Path, mesh: TexturedMesh, comment: str) -> list[Path]:
-    """Write ``mesh.obj`` (z up, world coordinates), ``mesh.mtl`` and ``mesh_N.jpg``; returns their paths."""
+    """Write ``mesh.obj`` (z up, world coordinates), ``mesh.mtl`` and ``mesh_N.jpg`` or ``.png``; returns their paths."""
     split = split_at_seams(mesh)
     obj, mtl = folder / "mesh.obj", folder / "mesh.mtl"
-    pages = [folder / f"mesh_{page}.jpg" for page in range(len(mesh.pages))]
+    pages = [folder / f"mesh_{number}{page.suffix}" for number, page in enumerate(mesh.pages)]
     for source, target in zip(mesh.pages, pages, strict=True):
         shutil.copyfile(source, target)
     with mtl.open("w", encoding="ascii", newline="\n") as stream:

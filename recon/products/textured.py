@@ -26,15 +26,16 @@ class TexturedMesh:
     page: NDArray[np.int32]
     """(F,) index of pages."""
     pages: tuple[Path, ...]
-    """JPEG files."""
+    """JPEG or PNG files."""
 
     @classmethod
     def load(cls, folder: Path) -> TexturedMesh:
-        """From a folder of ``texture``: ``textured.npz`` and ``page_N.jpg``."""
+        """From a folder of ``texture``: ``textured.npz`` and ``page_N.jpg`` or ``.png``."""
         with np.load(folder / TEXTURED_FILE) as arrays:
             page = arrays["page"]
             count = int(page.max(initial=-1)) + 1
-            pages = tuple(folder / f"page_{n}.jpg" for n in range(count))
+            jpegs, pngs = ([folder / f"page_{n}{suffix}" for n in range(count)] for suffix in (".jpg", ".png"))
+            pages = tuple(png if png.is_file() else jpeg for jpeg, png in zip(jpegs, pngs, strict=True))
             return cls(arrays["vertices"], arrays["normals"], arrays["faces"], arrays["uv"], page, pages)
 
 

@@ -16,7 +16,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import numpy as np
     import pycolmap
 
-    from recon.capture.pixels import write_jpeg
+    from recon.capture.pixels import write_jpeg, write_png
     from recon.surface.mesh import MESH_FILE, TriMesh
     from recon.surface.photos import registered_photos
     from recon.surface.texture import texture_mesh
@@ -28,8 +28,11 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     textured = texture_mesh(mesh, photos, config.texture, work)
     np.savez(out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page)
     for number, page in enumerate(textured.pages):
-        write_jpeg(out / f"page_{number}.jpg", page, JPEG_QUALITY)
+        if config.texture.page_format == "png":
+            write_png(out / f"page_{number}.png", page)
+        else:
+            write_jpeg(out / f"page_{number}.jpg", page, JPEG_QUALITY)
     write_json(out / "texture.json", textured.summary)
 
 
-stage = Stage("texture", ("ingest", "select", "georef", "mesh"), run, memory_mb=3000)
+stage = Stage("texture", ("ingest", "select", "georef", "mesh"), run, memory_mb=3000, version=2)

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import open3d as o3d
 import pytest
 import trimesh
 from fake_run import grid_mesh, write_texture
+from gltf_rules import broken_rules
 
+from recon.geometry.frames import world_from_gltf
 from recon.products.gltf import write_glb
 from recon.products.obj import write_obj
 from recon.products.report.lighten import lighten
@@ -65,6 +70,47 @@ def test_glb_has_the_right_colour_at_the_right_place(mesh, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(ball.vertex_normals, axis=1), 1, atol=1e-5)
     outwards = np.einsum("vc,vc->v", ball.vertices, ball.vertex_normals)
     assert (outwards > 0).all()
+
+
+def as_png(mesh: TexturedMesh, folder: Path) -> TexturedMesh:
+    pages = tuple(folder / f"{page.stem}.png" for page in mesh.pages)
+    for source, target in zip(mesh.pages, pages, strict=True):
+        cv2.imwrite(str(target), cv2.imread(str(source)))
+    return replace(mesh, pages=pages)
+
+
+@pytest.mark.parametrize("png", [False, True])
+def test_glb_keeps_the_rules_of_gltf(mesh, tmp_path, png):
+    write_glb(tmp_path / "m.glb", as_png(mesh, tmp_path) if png else mesh, {"unit": "m"})
+    assert broken_rules(tmp_path / "m.glb") == []
+
+
+def test_rules_of_gltf_find_what_is_broken(mesh, tmp_path):
+    write_glb(tmp_path / "m.glb", mesh, {})
+    content = (tmp_path / "m.glb").read_bytes()
+    for old, new in ((b"image/jpeg", b"image/png "), (b"34963", b"34962"), (b'"2.0"', b'"1.0"'), (b"9987", b"9999"), (b"BIN\0", b"BINX")):
+        (tmp_path / "broken.glb").write_bytes(content.replace(old, new, 1))
+        assert broken_rules(tmp_path / "broken.glb")
+
+
+def test_another_reader_finds_the_same_mesh(mesh, tmp_path):
+    """Assimp, through Open3D: shape, texture coordinates and pages."""
+    write_glb(tmp_path / "m.glb", mesh, {})
+    model = o3d.io.read_triangle_model(str(tmp_path / "m.glb"))
+    parts = [part.mesh for part in model.meshes]
+    assert sum(len(part.triangles) for part in parts) == len(mesh.faces)
+    corners = np.concatenate([np.asarray(part.vertices)[np.asarray(part.triangles)] for part in parts])
+    whole = world_from_gltf(corners.reshape(-1, 3)).reshape(-1, 3, 3)
+    np.testing.assert_allclose(whole.mean(axis=(0, 1)), mesh.vertices[mesh.faces].astype(float).mean(axis=(0, 1)), atol=1e-5)
+    images = [np.asarray(model.materials[part.material_idx].albedo_img) for part in model.meshes]
+    assert sorted(image.mean() for image in images) == pytest.approx(sorted(cv2.imread(str(page)).mean() for page in mesh.pages), abs=2)
+
+
+def test_png_pages_go_into_obj_too(mesh, tmp_path):
+    (tmp_path / "out").mkdir()
+    files = write_obj(tmp_path / "out", as_png(mesh, tmp_path), "unit: m")
+    assert [path.name for path in files[2:]] == ["mesh_0.png", "mesh_1.png"]
+    assert "map_Kd mesh_1.png" in files[1].read_text()
 
 
 def test_glb_has_wide_indices_only_where_needed(mesh, tmp_path):

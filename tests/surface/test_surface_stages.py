@@ -14,6 +14,7 @@ from recon.capture.records import ImageRecord, write_records
 from recon.config import Config, Mesh, Texture
 from recon.dense.view import Points
 from recon.errors import NoSurface
+from recon.products.textured import TexturedMesh
 from recon.stage import Work
 from recon.stages import mesh as mesh_stage
 from recon.stages import texture as texture_stage
@@ -24,6 +25,7 @@ CONFIG = Config(mesh=Mesh(faces=3000), texture=Texture(page_px=1024, max_size_px
 @dataclass(frozen=True)
 class Run:
     root: Path
+    config: Config = CONFIG
 
     def inputs(self):
         parts = tuple(sorted((self.root / "fuse").iterdir()))
@@ -32,7 +34,7 @@ class Run:
     def make(self, module, out, threads=1):
         out.mkdir(parents=True)
         told = []
-        module.run(CONFIG, self.inputs(), {}, out, Work(threads=threads, tell=told.append))
+        module.run(self.config, self.inputs(), {}, out, Work(threads=threads, tell=told.append))
         assert told == sorted(told)
         return out
 
@@ -116,3 +118,14 @@ def test_a_cloud_without_points_is_no_surface(run, tmp_path):
     Points(empty, empty, empty.astype(np.uint8), none, none.astype(np.uint8), none).save(tmp_path / "fuse" / "points.npz")
     with pytest.raises(NoSurface, match="0 usable points"):
         mesh_stage.run(CONFIG, {"fuse": (tmp_path / "fuse",)}, {}, tmp_path, Work())
+
+
+def test_pages_as_png_hold_what_was_painted(run, tmp_path):
+    options = CONFIG.model_copy(update={"texture": CONFIG.texture.model_copy(update={"page_format": "png"})})
+    Run(run.root, options).make(texture_stage, tmp_path / "png")
+    (name,) = (name for name in bytes_of(tmp_path / "png") if name.startswith("page_"))
+    assert name == "page_0.png"
+    exact = cv2.imread(str(tmp_path / "png" / name)).astype(int)
+    jpeg = cv2.imread(str(run.root / "texture" / "page_0.jpg")).astype(int)
+    assert 0.05 < np.abs(exact - jpeg).mean() < 3
+    assert TexturedMesh.load(tmp_path / "png").pages == (tmp_path / "png" / "page_0.png",)

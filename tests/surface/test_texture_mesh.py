@@ -139,6 +139,51 @@ def test_a_passer_by_in_one_photo_is_not_in_the_texture(scene, tmp_path):
     assert psnr(shown, paint(xyz)) > 25
 
 
+def test_an_object_that_moves_between_two_photos_is_in_neither_place(scene, tmp_path):
+    """He stands elsewhere in the second photo, and where the two photos show him he is the sharpest thing there is."""
+
+    def walk_in(centre):
+        def change(image):
+            return cv2.circle(image.copy(), centre, 45, (250, 10, 240), -1)
+
+        return change
+
+    photos = list(scene.photos)
+    for number, centre in ((2, (300, 320)), (3, (350, 330))):
+        photos[number] = replace(with_pixels(photos[number], tmp_path, walk_in(centre)), sharpness=1.4)
+    textured = texture(scene.mesh, photos)
+    for number in (2, 3):
+        face, weights, xyz = seen_from(scene.mesh, stations(6)[number])
+        shown = lookup(textured, face, weights)
+        pink = (shown[:, 0] > 200) & (shown[:, 1] < 60)
+        assert pink.mean() < 0.003
+        assert 25 < psnr(shown, paint(xyz)) < 60
+
+
+def test_photos_fade_into_each_other_over_a_seam(scene, tmp_path):
+    """Fine stripes that differ between two photos: no offset at vertices can level them, only a blend."""
+    stripes = 14 * np.sign(np.sin(np.arange(640) * 0.9))[None, :, None]
+    photos = [
+        with_pixels(photo, tmp_path, lambda image, s=sign: (image + s * stripes).clip(0, 255).astype(np.uint8))
+        for photo, sign in zip(scene.photos, (1, -1, 1, -1, 1, -1), strict=True)
+    ]
+    textured = texture(scene.mesh, photos)
+    edges = Edges.of(scene.mesh.faces)
+    pairs, edge = edges.face_pairs()
+    ends = edges.vertices[edge]
+    flat = np.abs(scene.mesh.vertices[scene.mesh.faces[pairs]].mean(axis=2)[..., :2]).max(axis=(1, 2)) < 0.8
+    apart = flat & (np.abs(textured.uv[pairs[:, 0]].mean(axis=1) - textured.uv[pairs[:, 1]].mean(axis=1)).max(axis=1) > 0.05)
+    assert apart.sum() > 30
+
+    def along(side, share):
+        corner = scene.mesh.faces[pairs[apart, side]]
+        weights = (corner == ends[apart, :1]) * share + (corner == ends[apart, 1:]) * (1 - share)
+        return lookup(textured, pairs[apart, side], weights)
+
+    step = np.concatenate([np.abs(along(0, share) - along(1, share)).mean(axis=1) for share in (0.2, 0.4, 0.6, 0.8)])
+    assert 0.1 < np.median(step) < 4  # 14 and more without
+
+
 def test_what_no_photo_sees_has_the_colours_of_the_cloud(scene):
     under = (scene.mesh.vertices[scene.mesh.faces][..., 2] < -0.099).all(axis=1) & (np.arange(len(scene.mesh.faces)) >= 3200)
     assert under.sum() > 50  # the block's bottom, inside the hill
