@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recon.capture.records import write_json
-from recon.config import Config
+from recon.config import Config, Depth
 from recon.errors import MissingPart, NoSurface
 from recon.stage import Inputs, Shard, Stage, Work
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
-    from recon.dense.stereo import Frame
-    from recon.dense.tiles import Candidates
     from recon.dense.view import DepthMap, View
 
 SHARD_VIEWS = 8
@@ -86,64 +84,90 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
 def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard: Shard, out: Path, work: Work) -> list[dict[str, Any]]:
     """Writes the depth of the shard's views, each as soon as its last pair is matched; rows of ``depth.json``."""
-    import numpy as np
-
-    from recon.dense.scales import halved
-    from recon.dense.stereo import Frames
-    from recon.dense.tiles import TILE_PX, Candidates, pair_depths_in_tiles, sweep_depth_in_tiles
-
-    size = config.depth.max_size_px
-    large = any(width * height > TILE_PX for width, height, _ in (view.scaled(size) for view in views))
-    frames = Frames(views, size)
     pairs = [tuple(pair) for pair in shard["pairs"]]
     last = {view: n for n, pair in enumerate(pairs) for view in pair}
     steps = len(pairs) + len(shard["sweeps"])
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        candidates = {i: [Candidates(Path(scratch), f"{i}-{level}") for level in range(config.depth.sizes)] for i in shard["views"]}
-
-        def finish(view: int) -> None:
-            if view in candidates:
-                found = _complete(frames[view], candidates.pop(view))
-                rows.append(_write(out, views[view], found, float(frames[view].usable.mean())))
-            frames.drop(view)
-
+        block = _Block(config.depth, views, points, shard["views"], out, Path(scratch))
         for n, (i, sources) in enumerate(shard["sweeps"]):
-            swept = sweep_depth_in_tiles(frames[i], [frames[j] for j in sources], points.xyz[points.seen[i]])
-            if swept is not None:
-                candidates[i][0].add(swept)
-            for view in (i, *sources) if large else ():
-                frames.drop(view)
+            block.sweep(i, sources)
             work.tell((n + 1) / steps)
         for n, (i, j) in enumerate(pairs):
-            a, b = frames[i], frames[j]
-            for level in range(config.depth.sizes):
-                if level:
-                    a, b = halved(a), halved(b)
-                found = pair_depths_in_tiles(a, b, points.xyz[np.union1d(points.seen[i], points.seen[j])])
-                for view, candidate in zip((i, j), found or (), strict=False):
-                    if view in candidates:
-                        candidates[view][level].add(candidate)
+            block.match(i, j)
             for view in (i, j):
                 if last[view] == n:
-                    finish(view)
-                elif large and view not in pairs[n + 1]:
-                    frames.drop(view)
+                    block.finish(view)
+                elif view not in pairs[n + 1]:
+                    block.spare(view)
             work.tell((len(shard["sweeps"]) + n + 1) / steps)
-        for view in list(candidates):
-            finish(view)
-    return rows
+        for view in block.unfinished:
+            block.finish(view)
+    return block.rows
 
 
-def _complete(frame: Frame, sizes: list[Candidates]) -> DepthMap:
-    """What the pairs agree on at full size, completed with what they agree on at the smaller ones, the finest first."""
-    from recon.dense.scales import completed, halved
+class _Block:
+    """The views of a shard while they are matched: what is loaded, and what their pairs say so far."""
 
-    depth_map, smaller = sizes[0].agreed(frame.pose), frame
-    for candidates in sizes[1:]:
-        smaller = halved(smaller)
-        depth_map = completed(depth_map, candidates.agreed(smaller.pose), frame)
-    return depth_map
+    def __init__(self, options: Depth, views: Sequence[View], points: SparsePoints, own: Sequence[int], out: Path, scratch: Path) -> None:
+        from recon.dense.stereo import Frames
+        from recon.dense.tiles import TILE_PX, Candidates
+
+        self.rows: list[dict[str, Any]] = []
+        self._views = views
+        self._points = points
+        self._out = out
+        self._frames = Frames(views, options.max_size_px)
+        self._candidates = {i: [Candidates(scratch, f"{i}-{level}") for level in range(options.sizes)] for i in own}
+        self._levels = options.sizes
+        self._large = any(width * height > TILE_PX for width, height, _ in (view.scaled(options.max_size_px) for view in views))
+
+    @property
+    def unfinished(self) -> list[int]:
+        return list(self._candidates)
+
+    def sweep(self, view: int, sources: Sequence[int]) -> None:
+        from recon.dense.tiles import sweep_depth_in_tiles
+
+        frames = [self._frames[j] for j in sources]
+        swept = sweep_depth_in_tiles(self._frames[view], frames, self._points.xyz[self._points.seen[view]])
+        if swept is not None:
+            self._candidates[view][0].add(swept)
+        for other in (view, *sources):
+            self.spare(other)
+
+    def match(self, i: int, j: int) -> None:
+        import numpy as np
+
+        from recon.dense.scales import halved
+        from recon.dense.tiles import pair_depths_in_tiles
+
+        xyz = self._points.xyz[np.union1d(self._points.seen[i], self._points.seen[j])]
+        a, b = self._frames[i], self._frames[j]
+        for level in range(self._levels):
+            if level:
+                a, b = halved(a), halved(b)
+            for view, candidate in zip((i, j), pair_depths_in_tiles(a, b, xyz) or (), strict=False):
+                if view in self._candidates:
+                    self._candidates[view][level].add(candidate)
+
+    def finish(self, view: int) -> None:
+        """Writes a view's depth: what its pairs agree on, its gaps filled with what they agree on at smaller sizes, the finest first."""
+        from recon.dense.scales import completed, halved
+
+        if view in self._candidates:
+            full, *smaller = self._candidates.pop(view)
+            frame = small = self._frames[view]
+            depth_map = full.agreed(frame.pose)
+            for candidates in smaller:
+                small = halved(small)
+                depth_map = completed(depth_map, candidates.agreed(small.pose), frame)
+            self.rows.append(_write(self._out, self._views[view], depth_map, float(frame.usable.mean())))
+        self._frames.drop(view)
+
+    def spare(self, view: int) -> None:
+        """A large view is not kept for later: it is loaded again."""
+        if self._large:
+            self._frames.drop(view)
 
 
 def _by_cuda(
@@ -189,4 +213,4 @@ def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"])), "warnings": warnings})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=1700, version=2)

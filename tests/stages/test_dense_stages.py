@@ -95,7 +95,7 @@ def test_points_lie_on_the_surface_and_say_how_sure_they_are(flight: Flight, den
     assert np.percentile(off, 90) < 0.004 * size
     np.testing.assert_allclose(np.linalg.norm(points.normal, axis=1), 1, atol=1e-3)
     assert (points.normal[:, 2] > 0).mean() > 0.95  # a drone sees surfaces from above
-    assert points.views.min() == CONFIG.fuse.min_views
+    assert 2 <= points.views.min() <= CONFIG.fuse.min_views
     assert 0.1 < np.median(off) / np.median(points.sigma) < 10
     assert ((points.confidence > 0) & (points.confidence <= 1)).all()
 
