@@ -85,6 +85,7 @@ class Depth(Section):
 
 class Fuse(Section):
     min_views: int = Field(3, ge=2, description="views that must agree on a point")
+    pair_confidence: float = Field(0.75, ge=0, le=1, description="one view fewer, two at least, will do for a point of this confidence")
     max_depth_error: float = Field(0.01, gt=0, description="relative depth difference at which two views agree")
     max_reproj_error_px: float = Field(2.0, gt=0)
 
@@ -93,9 +94,10 @@ class Mesh(Section):
     faces: int = Field(200_000, ge=100, description="the mesh is simplified to at most this many triangles")
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
     max_points: int = Field(3_000_000, ge=1000)
-    trim: float = Field(
-        0.02, ge=0, lt=1, description="up to this share of the surface is cut away along its rims, where points are sparsest"
+    max_uncertainty: float = Field(
+        5.0, ge=0, description="rims whose expected error and spacing of points exceed so many times the median's are cut away; 0: none"
     )
+    max_hole: float = Field(0.04, ge=0, le=1, description="holes up to this width are closed, a share of the square root of the area")
 
 
 class Texture(Section):

@@ -28,10 +28,11 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
     work.tell(0.1)
     surface = reconstruct(samples, options.faces, options.depth)
     work.tell(0.5)
-    trimmed = trim(surface, samples, options.trim, work.threads)
+    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, work.threads)
     if not len(trimmed.faces):
         raise NoSurface(
-            f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud", "Lower mesh.trim, or take more photos"
+            f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud",
+            "Raise mesh.max_uncertainty, or take more photos",
         )
     work.tell(0.7)
     vertices, faces = simplify(surface.vertices, trimmed.faces, options.faces)
@@ -53,6 +54,8 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         "poisson_depth": surface.depth,
         "poisson_cell": surface.cell,
         "unsupported_share": trimmed.unsupported,
+        "uncertain_share": trimmed.uncertain,
+        "hole_width": trimmed.hole_width,
         "holes_closed": trimmed.holes_closed,
         "islands_removed": trimmed.islands_removed,
         "warnings": _warnings(samples),

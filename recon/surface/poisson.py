@@ -29,8 +29,6 @@ class Surface:
     """(V, 3) world."""
     faces: NDArray[np.int32]
     """(F, 3) counter-clockwise from outside."""
-    density: NDArray[np.float64]
-    """(V,) octree depth that the samples support there: low where they are few."""
     depth: int
     cell: float
     """Edge of the finest octree cell, world units."""
@@ -52,13 +50,13 @@ def reconstruct(samples: Samples, faces: int, depth: int = 0) -> Surface:
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(samples.xyz))
     cloud.normals = o3d.utility.Vector3dVector(samples.normal)
     # More threads change the result from run to run, and save next to no time (measured: 31 s against 30 s at depth 10).
-    mesh, density = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=depth, scale=scale, n_threads=1)
+    mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=depth, scale=scale, n_threads=1)
     vertices, triangles = np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32)
     if not len(triangles):
         raise NoSurface(f"no surface passes through the {len(samples.xyz)} points of the dense cloud", "Take more photos from more sides")
     cell = side * scale / 2**depth
     log.info("Poisson at depth %d, cell %.4g: %d faces from %d points", depth, cell, len(triangles), len(samples.xyz))
-    return Surface(vertices, triangles, np.array(density), depth, cell)
+    return Surface(vertices, triangles, depth, cell)
 
 
 def _affordable_cell(xyz: NDArray[np.float64], side: float, faces: int) -> float:

@@ -32,6 +32,8 @@ class Samples:
     """(N, 3) 0..255."""
     weight: NDArray[np.float64]
     """(N,) sum of the confidences behind it."""
+    sigma: NDArray[np.float64]
+    """(N,) mean expected error of the points behind it, world units."""
     given: int
     """Points of the cloud."""
     unusable: int
@@ -66,7 +68,8 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
         )
     table = _denoised(table, voxel)
     weight = table[:, :1]
-    samples = Samples(table[:, 1:4] / weight, _unit(table[:, 4:7]), table[:, 7:10] / weight, weight[:, 0], given, given - usable, voxel)
+    xyz, rgb, sigma = table[:, 1:4] / weight, table[:, 7:10] / weight, table[:, 10] / weight[:, 0]
+    samples = Samples(xyz, _unit(table[:, 4:7]), rgb, weight[:, 0], sigma, given, given - usable, voxel)
     _check_spread(samples.xyz)
     return samples
 

@@ -6,17 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from recon.surface.mesh import Edges, components, face_areas
 from recon.surface.poisson import Surface
-from recon.surface.thin import Samples, spacing
+from recon.surface.support import support
+from recon.surface.thin import Samples
 
-_NEIGHBOURS = 6
-_REACH = 2.5  # a vertex may be so many local sample spacings from the nearest sample ...
-_SPARSE = 0.98  # local spacings count up to this quantile
-_REACH_CELLS = 1.5  # ... and so many octree cells
-_HOLE_SHARE = 0.005  # a hole is closed up to this share of the supported area
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island
 
 
@@ -27,64 +22,62 @@ class Trimmed:
     faces: NDArray[np.int32]
     """(F, 3) of the surface's vertices."""
     unsupported: float
-    """Share of the surface's area that was cut away as too far from points or too sparse."""
+    """Share of the surface's area that was cut away as too far from points."""
+    uncertain: float
+    """Share of the supported area that was cut away along its rims as too uncertain."""
+    hole_width: float
+    """Holes no wider than this were closed, world units."""
     holes_closed: int
     islands_removed: int
 
 
-def trim(surface: Surface, samples: Samples, share: float, threads: int = 1) -> Trimmed:
+def trim(surface: Surface, samples: Samples, max_uncertainty: float, max_hole: float, threads: int = 1) -> Trimmed:
     """The part of a surface that samples support, with small holes left closed and islands left out.
 
-    Up to ``share`` of the supported area, where samples are sparsest along the rim, is cut away too.
+    Along its rims, what is more than ``max_uncertainty`` times as uncertain as the median sample goes too (0: all stays).
+    Holes are closed up to a width of ``max_hole`` times the square root of the supported area.
     """
     areas = face_areas(surface.vertices, surface.faces)
-    lost: NDArray[np.bool_] = ~np.asarray(supported(surface, samples, threads)[surface.faces].all(axis=1))
+    held = support(surface, samples, threads)
+    supported: NDArray[np.bool_] = np.asarray(held.near[surface.faces].all(axis=1))
     edges = Edges.of(surface.faces)
     pairs, of_pair = edges.face_pairs()
-    lost |= _sparse_outskirts(surface, edges, pairs, areas, lost, share)
-    closed = _small_holes(surface, edges, pairs, of_pair, areas, lost)
-    holes = len(np.unique(closed[closed >= 0]))
+    lost: NDArray[np.bool_] = np.asarray(~supported)
+    if max_uncertainty:
+        uncertain = (held.uncertainty > max_uncertainty)[surface.faces].any(axis=1)
+        lost = np.asarray(lost | _outskirts(edges, pairs, lost, uncertain))
+    width = max_hole * float(areas[~lost].sum()) ** 0.5
+    closed = _small_holes(surface, edges, pairs, of_pair, areas, lost, width)
     keep = ~lost | (closed >= 0)
+    large, islands = without_islands(pairs, areas, keep)
+    near_area = areas[supported].sum()
+    return Trimmed(
+        surface.faces[large],
+        float(1 - near_area / areas.sum()),
+        float(areas[supported & lost].sum() / max(near_area, 1e-300)),
+        width,
+        len(np.unique(closed[closed >= 0])),
+        islands,
+    )
+
+
+def without_islands(pairs: NDArray[np.int64], areas: NDArray[np.float64], keep: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
+    """(F,) which of the faces to keep belong to no island, and how many islands there are. ``pairs`` (P, 2) are neighbours."""
     piece = components(pairs[keep[pairs].all(axis=1)], len(keep))
     piece_area = np.bincount(piece, np.where(keep, areas, 0))
     large = (piece_area >= _ISLAND_SHARE * piece_area.sum()) | (piece_area == piece_area.max())
-    islands = len(np.unique(piece[keep & ~large[piece]]))
-    stay = keep & large[piece]
-    return Trimmed(surface.faces[stay], float(1 - areas[keep].sum() / areas.sum()), holes, islands)
+    return keep & large[piece], len(np.unique(piece[keep & ~large[piece]]))
 
 
-def supported(surface: Surface, samples: Samples, threads: int = 1) -> NDArray[np.bool_]:
-    """(V,) whether a vertex has samples nearby, measured by how far apart the samples are there."""
-    tree = cKDTree(samples.xyz)
-    # a lone sample far from all others supports no more than those of a sparse region
-    widest = spacing(samples, _SPARSE)
-    reach = max(_REACH * widest, _REACH_CELLS * surface.cell)
-    # the bound saves most of the time: a balloon's vertices are about equally far from very many samples
-    distance, nearest = tree.query(surface.vertices, distance_upper_bound=reach, workers=threads)
-    near = np.isfinite(distance)
-    asked, of_vertex = np.unique(nearest[near], return_inverse=True)
-    around = tree.query(samples.xyz[asked], k=_NEIGHBOURS + 1, distance_upper_bound=2 * widest, workers=threads)[0][:, -1]
-    local = np.minimum(around * (np.pi / _NEIGHBOURS) ** 0.5, widest)
-    within = np.zeros(len(distance), bool)
-    within[near] = distance[near] <= np.maximum(_REACH * local[of_vertex], _REACH_CELLS * surface.cell)
-    return within
+def _outskirts(edges: Edges, pairs: NDArray[np.int64], lost: NDArray[np.bool_], uncertain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(F,) the uncertain faces that hang on a rim of the rest.
 
-
-def _sparse_outskirts(
-    surface: Surface, edges: Edges, pairs: NDArray[np.int64], areas: NDArray[np.float64], lost: NDArray[np.bool_], share: float
-) -> NDArray[np.bool_]:
-    """(F,) the faces of lowest density that make up a share of the area not lost yet, as far as they hang on the rest's rim.
-
-    A sparse patch amid the surface is where the surface is hard to see, not where it ends.
+    An uncertain patch amid the surface is where the surface is hard to see, not where it ends.
     """
-    sparse = np.zeros(len(areas), bool)
-    kept = np.flatnonzero(~lost)
-    order = kept[np.argsort(surface.density[surface.faces].mean(axis=1)[kept], kind="stable")]
-    sparse[order[np.cumsum(areas[order]) <= share * areas[order].sum()]] = True
-    thin = sparse | lost
+    thin = uncertain | lost
     patch = components(pairs[thin[pairs].all(axis=1)], len(thin))
     outer = lost | _at_border(edges)
-    return sparse & (np.bincount(patch, outer & thin) > 0)[patch]
+    return ~lost & uncertain & (np.bincount(patch, outer & thin) > 0)[patch]
 
 
 def _at_border(edges: Edges) -> NDArray[np.bool_]:
@@ -99,11 +92,12 @@ def _small_holes(
     of_pair: NDArray[np.int64],
     areas: NDArray[np.float64],
     lost: NDArray[np.bool_],
+    width: float,
 ) -> NDArray[np.int32]:
     """(F,) number of the small hole that a lost face fills, -1 elsewhere.
 
-    A hole is a patch of lost faces with supported ones all around it. It counts as small if its area is, and if it is no
-    larger than a disc with its rim: a sheet drawn over the hole, not a balloon blown out of it.
+    A hole is a patch of lost faces with kept ones all around it. It counts as small if its area is that of a disc of the
+    width at most, and if it is no larger than a disc with its rim: a sheet drawn over the hole, not a balloon blown out of it.
     """
     patch = components(pairs[lost[pairs].all(axis=1)], len(lost))
     count = int(patch.max(initial=-1)) + 1
@@ -113,5 +107,5 @@ def _small_holes(
     ends = surface.vertices[edges.vertices[of_pair[rim_pair]]]
     inner = np.where(lost[pairs[rim_pair, 0]], pairs[rim_pair, 0], pairs[rim_pair, 1])
     rim = np.bincount(patch[inner], np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), minlength=count)
-    small = ~reaches_border & (area <= _HOLE_SHARE * areas[~lost].sum()) & (area <= rim**2 / (4 * np.pi))
+    small = ~reaches_border & (area <= np.pi / 4 * width**2) & (area <= rim**2 / (4 * np.pi))
     return np.where(lost & small[patch], patch, -1).astype(np.int32)
