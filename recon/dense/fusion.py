@@ -29,6 +29,8 @@ ROUGHNESS = 3.94
 changes within the window."""
 STEP_PX = 1 / 16 / 12**0.5
 """Standard deviation of a disparity that is rounded to sixteenths: no point is better than that."""
+PAIR = 1.5
+"""Variance of a point of two views over that: where one pair gave both their depth, they scatter too little."""
 TAIL = 5.0
 """Degrees of freedom of Student's distribution, which true errors over their sigma follow: more far ones than Gauss allows."""
 DOUBT = 0.15
@@ -39,15 +41,13 @@ HUBER = 2.0
 RIGHT_PX = 2.0
 """A point is right within this many pixel footprints of the surface: what ``confidence`` is the chance of."""
 
+NOISY = 5.0
+"""Points are dropped whose error in pixel footprints is so many times the median of their view."""
 BAND_PX = 1 << 19
 """Pixels of the reference that are fused at once."""
 SPECKLE_PX = 60
 """Smaller islands of a view's fused depth are dropped: what floats is small."""
 WINDOW_RADIUS_PX = 3
-
-FLOATER_CELL = 8
-FLOATER_POINTS = 6
-"""A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
 
 SEAM = 1.003
 """Where two views are this close to equally fine both make the point: each rounds for itself, and a seam must not stay open."""
@@ -58,6 +58,8 @@ class Agreement:
     """When two views see the same surface."""
 
     min_views: int
+    pair_confidence: float
+    """Points that one view fewer confirms, but two at least, stay from this confidence on."""
     max_depth_error: float
     """Relative."""
     max_reproj_error_px: float
@@ -124,7 +126,7 @@ def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: A
     along, weight = [depth], [own]
     rgb_sum = reference.rgb[band] * own[..., None]
     for j, other in neighbours():
-        there, back = _pixel_to_pixel(reference, other, band.start), _pixel_to_pixel(other, reference, 0)
+        there, back = _pixel_to_pixel(reference, other), _pixel_to_pixel(other, reference)
         said, trusted = np.zeros_like(depth), np.zeros_like(depth)
         _collect(
             depth, other.depth, other.confidence, other.rgb, *there, *back, band.start,
@@ -135,7 +137,7 @@ def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: A
         along.append(said)
         weight.append(trusted)
     _merge(
-        np.stack(along), np.stack(weight), rgb_sum, fused.against[band], agreement.min_views, HUBER,
+        np.stack(along), np.stack(weight), rgb_sum, fused.against[band], max(2, agreement.min_views - 1), HUBER,
         fused.depth[band], fused.variance[band], fused.count[band], fused.rgb[band],
     )  # fmt: skip
 
@@ -152,16 +154,21 @@ def _points(reference: Seen, fused: _Fused, agreement: Agreement) -> Points:
     length = np.linalg.norm(in_cam, axis=1)
     # pixels times depth over focal length is a length across the ray, the sine of the angle turns it into one along it
     step = STEP_PX**2 / reference.K[0, 0] ** 2 / np.maximum(fused.information[v, u], 1e-12)
-    sigma = length * np.sqrt(SCATTER * shape[:, 0] + ROUGHNESS * shape[:, 1] + step)
+    variance = (SCATTER * shape[:, 0] + ROUGHNESS * shape[:, 1] + step) * np.where(count == 2, PAIR, 1.0)
+    sigma, footprint = length * np.sqrt(variance), length / reference.K[0, 0]
     cosine = np.abs((in_cam * normal).sum(1)) / length
-    return Points(
+    confidence = _confidence(RIGHT_PX * footprint / (cosine * sigma), count, fused.against[v, u])
+    points = Points(
         xyz=(in_cam @ reference.view.R + reference.view.center).astype(np.float32),
         normal=(normal.astype(np.float64) @ reference.view.R).astype(np.float32),
         rgb=fused.rgb[v, u],
-        confidence=_confidence(RIGHT_PX * length / reference.K[0, 0] / (cosine * sigma), count, fused.against[v, u]),
+        confidence=confidence,
         views=count,
         sigma=sigma.astype(np.float32),
     )
+    noise = sigma / footprint
+    quiet = noise <= NOISY * np.median(noise) if len(noise) else np.zeros(0, np.bool_)
+    return points.take(quiet & ((count >= agreement.min_views) | (confidence >= agreement.pair_confidence)))
 
 
 def _confidence(margin: NDArray[np.float64], count: NDArray[np.uint8], against: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -178,25 +185,6 @@ def spacing(xyz: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
     return np.asarray(distance / seen.K[0, 0], np.float32)
 
 
-def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) whether a point has too few others around it, for the ``spacing`` (N,) that is expected there.
-
-    Counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner.
-    """
-    if not len(xyz):
-        return np.zeros(0, np.bool_)
-    level = np.ceil(np.log2(np.maximum(spacing, 1e-30))).astype(np.int64)
-    cell = FLOATER_CELL * np.exp2(level.astype(np.float64))
-    most = np.zeros(len(xyz), np.int64)
-    for shift in (0.0, 0.5):
-        at = np.floor(xyz.astype(np.float64) / cell[:, None] + shift).astype(np.int64)
-        # equal keys of different cells are possible and harmless: a floater would stay
-        key = ((at[:, 0] * 73856093) ^ (at[:, 1] * 19349669) ^ (at[:, 2] * 83492791)) * 64 + level % 64
-        _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-        most = np.maximum(most, counts[inverse])
-    return np.asarray(most < FLOATER_POINTS)
-
-
 def _ray_from_pixel(K: NDArray[np.float64]) -> NDArray[np.float64]:
     """(3, 3): a pixel index (the first pixel is 0, 0) to its ray at z = 1."""
     corner = K.copy()
@@ -204,10 +192,9 @@ def _ray_from_pixel(K: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.inv(corner), np.float64)
 
 
-def _pixel_to_pixel(source: Seen, target: Seen, first_row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """M, m: depth * M @ (u, v - first_row, 1) + m is the homogeneous pixel index in the target, its last entry the depth there."""
+def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """M, m: depth * M @ (u, v, 1) + m is the homogeneous pixel index in the target, its last entry the depth there."""
     ray = _ray_from_pixel(source.K)
-    ray[:, 2] += ray[:, 1] * first_row
     to_pixel = np.linalg.inv(_ray_from_pixel(target.K))
     R = target.view.R @ source.view.R.T
     return to_pixel @ R @ ray, to_pixel @ (target.view.t - R @ source.view.t)
@@ -222,15 +209,16 @@ def _collect(  # type: ignore[no-untyped-def]
     height, width = depth.shape
     other_height, other_width = other_depth.shape
     for y in range(height):
+        row = y + first_row
         for x in range(width):
             z = np.float64(depth[y, x])
             if not z > 0:
                 continue
-            w = z * (there[2, 0] * x + there[2, 1] * y + there[2, 2]) + there_shift[2]
+            w = z * (there[2, 0] * x + there[2, 1] * row + there[2, 2]) + there_shift[2]
             if w <= 0:
                 continue
-            u = (z * (there[0, 0] * x + there[0, 1] * y + there[0, 2]) + there_shift[0]) / w
-            v = (z * (there[1, 0] * x + there[1, 1] * y + there[1, 2]) + there_shift[1]) / w
+            u = (z * (there[0, 0] * x + there[0, 1] * row + there[0, 2]) + there_shift[0]) / w
+            v = (z * (there[1, 0] * x + there[1, 1] * row + there[1, 2]) + there_shift[1]) / w
             if not (u > -0.5 and v > -0.5 and u < other_width - 0.5 and v < other_height - 0.5):
                 continue
             iu, iv = int(u + 0.5), int(v + 0.5)
@@ -246,7 +234,7 @@ def _collect(  # type: ignore[no-untyped-def]
             if s <= 0:
                 continue
             du = (d * (back[0, 0] * iu + back[0, 1] * iv + back[0, 2]) + back_shift[0]) / s - x
-            dv = (d * (back[1, 0] * iu + back[1, 1] * iv + back[1, 2]) + back_shift[1]) / s - y - first_row
+            dv = (d * (back[1, 0] * iu + back[1, 1] * iv + back[1, 2]) + back_shift[1]) / s - row
             if du * du + dv * dv > max_reproj_error_px * max_reproj_error_px:
                 continue
             said[y, x] = z * _between(other_depth, u, v, d, max_depth_error) / w
@@ -255,8 +243,8 @@ def _collect(  # type: ignore[no-untyped-def]
             for channel in range(3):
                 rgb_sum[y, x, channel] += confidence * other_rgb[iv, iu, channel]
             # sine of the angle between the two rays, from the triangle of the two centres and the point
-            px = z * (ray[0, 0] * x + ray[0, 1] * (y + first_row) + ray[0, 2])
-            py = z * (ray[1, 0] * x + ray[1, 1] * (y + first_row) + ray[1, 2])
+            px = z * (ray[0, 0] * x + ray[0, 1] * row + ray[0, 2])
+            py = z * (ray[1, 0] * x + ray[1, 1] * row + ray[1, 2])
             qx, qy, qz = px - baseline[0], py - baseline[1], z - baseline[2]
             cx, cy, cz = py * qz - z * qy, z * qx - px * qz, px * qy - py * qx
             near, far = px * px + py * py + z * z, qx * qx + qy * qy + qz * qz
@@ -297,7 +285,7 @@ def _merge(along, weight, rgb_sum, against, min_views, huber, depth, variance, c
                     trust[n] = max(weight[k, y, x], 1e-3)
                     n += 1
             count[y, x] = n
-            if n < min_views or against[y, x] >= n:
+            if n < min_views or 2 * against[y, x] >= n:
                 continue
             total = 0.0
             for k in range(n):

@@ -42,7 +42,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import cv2
     import numpy as np
 
-    from recon.dense.fusion import Agreement, floating, fuse_view, spacing
+    from recon.dense.floaters import floating
+    from recon.dense.fusion import Agreement, fuse_view, spacing
     from recon.dense.view import Points, check_not_empty, read_views
 
     cv2.setNumThreads(work.threads)
@@ -52,7 +53,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         maps = _Maps(views, inputs, Path(scratch))
         for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
             least = max(2, min(config.fuse.min_views, len(others) + 1))
-            agreement = Agreement(least, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
+            agreement = Agreement(least, config.fuse.pair_confidence, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
             parts.append(fuse_view(i, maps.open(i), partial(maps.each, others), agreement))
             spacings.append(spacing(parts[-1].xyz, maps.open(i)))
             maps.keep_only({view for later in range(n + 1, len(shard["views"])) for view in _needed(shard, later)})

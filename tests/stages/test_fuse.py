@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from relief import HEIGHT, Photo, looking_down, pinhole, surface_distance, write_capture
+from numpy.typing import NDArray
+from relief import HEIGHT, Photo, hits, looking_down, pinhole, surface_distance, write_capture
 
 from recon.capture.records import read_json
 from recon.config import Config, parse
-from recon.dense.view import DepthMap, Points, read_points
+from recon.dense import fusion
+from recon.dense.view import DepthMap, Points, read_points, read_views
 from recon.errors import NoSurface
 from recon.stage import Inputs, Stage, Work
 from recon.stages import depth, fuse, undistort
@@ -67,12 +69,54 @@ def test_colours_are_those_of_the_pictures(points: Points) -> None:
     assert 0.6 < (red @ blue) / (red @ red) < 0.8
 
 
-def test_the_stated_error_is_of_the_size_of_the_true_one(points: Points) -> None:
-    flat = (np.abs(points.xyz[:, :2]) < 1.5).all(1)
-    ratio = np.abs(surface_distance(points.xyz[flat])) / points.sigma[flat]
-    assert 0.1 < np.percentile(ratio, 68) < 1.5  # level surfaces are better than the average one
-    assert points.views.min() >= 3
+def true_depth(view: int) -> NDArray[np.float64]:
+    return hits(pinhole(), looking_down(1.5 * (view % 3 - 1), 1.5 * (view // 3) - 0.75))[1]
+
+
+def test_the_stated_error_is_that_along_the_ray(grid: Inputs, tmp_path: Path) -> None:
+    errors = []
+    (shard,) = fuse.split(Config(), grid)
+    for view, others in zip(shard["views"], shard["neighbours"], strict=True):
+        out = tmp_path / str(view)
+        out.mkdir()
+        fuse.run(Config(), grid, {"views": [view], "neighbours": [others], "shards": 6}, out, Work())
+        found, pose = Points.load(out / "points.npz"), read_views(grid)[view]
+        in_cam = found.xyz @ pose.R.T + pose.t
+        column, row = np.floor(in_cam[:, :2] / in_cam[:, 2:] @ pose.K[:2, :2].T + pose.K[:2, 2]).astype(int).T
+        true = true_depth(view)[row, column]
+        errors.append((in_cam[:, 2] / true - 1) * np.linalg.norm(in_cam, axis=1) / found.sigma)
+    ratio = np.abs(np.concatenate(errors))
+    assert 0.63 < (ratio < 1).mean() < 0.80
+    assert 0.90 < (ratio < 2).mean() < 0.99
+
+
+def test_confidence_is_the_chance_to_be_right(points: Points) -> None:
+    right = np.abs(surface_distance(points.xyz)) < 2 * (HEIGHT - points.xyz[:, 2]) / 320
+    doubtful, fair, sure = (
+        right[(points.confidence >= low) & (points.confidence < high)] for low, high in ((0, 0.8), (0.8, 0.95), (0.95, 2))
+    )
+    assert min(len(doubtful), len(fair), len(sure)) > 300
+    assert 0.7 < doubtful.mean() < fair.mean() <= sure.mean()
+    assert sure.mean() > 0.995
     assert ((points.confidence > 0) & (points.confidence <= 1)).all()
+
+
+def test_two_views_do_only_where_they_are_precise(grid: Inputs, points: Points, tmp_path: Path) -> None:
+    pairs = points.views == 2
+    assert 0 < pairs.mean() < 0.2
+    assert points.confidence[pairs].min() >= 0.75
+    strict = read_points(run(fuse.stage, parse({"fuse": {"pair_confidence": 1}}), grid, tmp_path))
+    assert strict.views.min() == 3
+    assert len(strict.xyz) < len(points.xyz)
+
+
+def test_points_do_not_depend_on_the_bands(grid: Inputs, points: Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "BAND_PX", 5000)
+    done = run(fuse.stage, Config(), grid, tmp_path)
+    banded = read_points(done)
+    for name, array in vars(points).items():
+        np.testing.assert_array_equal(getattr(banded, name), array)
+    assert sorted(file.name for file in done["fuse"][0].iterdir()) == ["fuse.json", "points.npz"]
 
 
 def test_points_do_not_depend_on_the_blocks(grid: Inputs, points: Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
