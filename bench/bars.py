@@ -215,6 +215,13 @@ def texture(data: Path, work: Path) -> list[Row]:
     return rows(data, work)
 
 
+def scenes(data: Path, work: Path) -> list[Row]:
+    """Issue 3, bar 4: scenes that are hard each in one way, against their exact surfaces."""
+    from bench.scenes import scenes
+
+    return scenes(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -226,4 +233,5 @@ def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
 BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense,
+    "scenes": scenes,
 }  # fmt: skip

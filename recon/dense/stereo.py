@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from recon.dense.plain import settle_plain
 from recon.dense.rectify import Pose, RectifiedPair, rectify
 from recon.dense.sgm import cross_checked, match
 from recon.dense.view import DepthMap, View
@@ -84,8 +85,9 @@ def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate
         return None
     windows = [_warp(frame.grey, pair, side) for side, frame in enumerate((a, b))]
     in_a, in_b = match(windows[0], windows[1], pair.column_disparities)
-    for side, (frame, disparity) in enumerate(((a, in_a), (b, in_b))):
-        disparity[_warp(frame.usable.astype(np.uint8), pair, side) == 0] = np.nan
+    seen = [_warp(frame.usable.astype(np.uint8) * np.uint8(255), pair, side) == 255 for side, frame in enumerate((a, b))]
+    in_a[~seen[0]], in_b[~seen[1]] = np.nan, np.nan
+    settle_plain((windows[0], windows[1]), (seen[0], seen[1]), (in_a, in_b))
     # once more: what leads to a masked pixel, or out of the other image, is no match either
     in_a, in_b = cross_checked(in_a, in_b, -1), cross_checked(in_b, in_a, +1)
     return _depth_in(a, pair, 0, in_a), _depth_in(b, pair, 1, in_b)
