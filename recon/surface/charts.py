@@ -94,11 +94,12 @@ def _split_sparse(chart: NDArray[np.int32], corners: NDArray[np.float64], pairs:
 
 
 def _bounds(chart: NDArray[np.int32], corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    count = int(chart.max(initial=-1)) + 1
-    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
-    np.minimum.at(low, chart, corners.min(axis=1))
-    np.maximum.at(high, chart, corners.max(axis=1))
-    return low, high
+    if not len(chart):
+        return np.zeros((0, 2)), np.zeros((0, 2))
+    order = np.argsort(chart, kind="stable")
+    first = np.searchsorted(chart[order], np.arange(int(chart.max()) + 1))
+    sorted_corners = corners[order]
+    return np.minimum.reduceat(sorted_corners.min(axis=1), first), np.maximum.reduceat(sorted_corners.max(axis=1), first)
 
 
 def _sides(mesh: TriMesh, plain: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -99,20 +99,43 @@ def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDAr
     corrected = np.full_like(candidates.rgb, np.nan)
     corrected[filled] = candidates.rgb[filled] * gains[candidates.photo[filled]].astype(np.float32)
     difference = np.zeros_like(corrected)
-    difference[enough] = corrected[enough] - np.nanmedian(corrected[enough], axis=1, keepdims=True)
+    difference[enough] = corrected[enough] - _medians(corrected[enough])[:, None]
     difference[~filled] = 0
     known = filled & enough[:, None]
     for _ in range(_SMOOTHING):
         difference = _spread(candidates.photo, known, difference, pairs)
     deviation = np.linalg.norm(difference, axis=2)
     usual = np.zeros(len(deviation), np.float32)
-    usual[enough] = np.nanmedian(np.where(filled, deviation, np.nan)[enough], axis=1)
+    usual[enough] = _medians(np.where(filled, deviation, np.float32(np.nan))[enough][..., None])[:, 0]
     limit = np.maximum(_MIN_DEVIATION, _DEVIATIONS * usual)[:, None]
     foreign = known & (deviation > limit)
     possible = known & (deviation > limit / 2)
     for _ in range(_GROWTH):
         foreign = _grow(candidates.photo, foreign, possible, pairs)
     return np.asarray(_grow(candidates.photo, foreign, known, pairs))
+
+
+@numba.njit(cache=True)
+def _medians(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, C) medians over the second axis of (N, K, C), NaN left out; at least one of each K is a number."""
+    rows, slots, channels = values.shape
+    medians = np.empty((rows, channels), np.float32)
+    known = np.empty(slots, np.float32)
+    for n in range(rows):
+        for c in range(channels):
+            count = 0
+            for k in range(slots):
+                value = values[n, k, c]
+                if np.isnan(value):
+                    continue
+                place = count
+                while place > 0 and known[place - 1] > value:
+                    known[place] = known[place - 1]
+                    place -= 1
+                known[place] = value
+                count += 1
+            medians[n, c] = (known[(count - 1) // 2] + known[count // 2]) / np.float32(2)
+    return medians
 
 
 @numba.njit(cache=True)

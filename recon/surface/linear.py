@@ -14,14 +14,17 @@ def solve(matrix: csr_matrix, right: NDArray[np.float64], tolerance: float = 1e-
     Conjugate gradients with Jacobi preconditioning (Saad 2003, algorithm 9.1), until every column's residual is below
     tolerance of its right side. Sums run in one order, not through BLAS: there they change with the number of threads.
     """
-    solution = np.zeros_like(right, order="C")
     inverse = 1 / np.asarray(matrix.diagonal(), dtype=np.float64)
-    residual = np.array(right, dtype=np.float64, order="C")
-    _descend(matrix.indptr, matrix.indices, matrix.data.astype(np.float64), inverse, residual, solution, tolerance, max_iterations)
-    return solution
+    solution = np.zeros((len(right), 3 * -(-right.shape[1] // 3)))
+    for start in range(0, right.shape[1], 3):
+        residual, found = np.zeros((len(right), 3)), np.zeros((len(right), 3))
+        residual[:, : right.shape[1] - start] = right[:, start : start + 3]
+        _descend(matrix.indptr, matrix.indices, matrix.data.astype(np.float64), inverse, residual, found, tolerance, max_iterations)
+        solution[:, start : start + 3] = found
+    return solution[:, : right.shape[1]]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _descend(
     first: NDArray[np.int32],
     column: NDArray[np.int32],
@@ -32,7 +35,7 @@ def _descend(
     tolerance: float,
     max_iterations: int,
 ) -> None:
-    count, sides = residual.shape
+    count, sides = len(residual), 3  # a fixed number of columns keeps their sums in registers
     direction, moved = np.empty_like(residual), np.empty_like(residual)
     energy, before, curvature = np.zeros(sides), np.zeros(sides), np.zeros(sides)
     left, target, step = np.zeros(sides), np.zeros(sides), np.zeros(sides)
@@ -47,12 +50,14 @@ def _descend(
             return
         curvature[:] = 0
         for n in range(count):
-            for m in range(sides):
-                moved[n, m] = 0
+            red, green, blue = 0.0, 0.0, 0.0
             for k in range(first[n], first[n + 1]):
-                for m in range(sides):
-                    moved[n, m] += value[k] * direction[column[k], m]
-            for m in range(sides):
+                near = np.uint32(column[k])
+                red += value[k] * direction[near, 0]
+                green += value[k] * direction[near, 1]
+                blue += value[k] * direction[near, 2]
+            moved[n, 0], moved[n, 1], moved[n, 2] = red, green, blue
+            for m in range(3):
                 curvature[m] += direction[n, m] * moved[n, m]
         for m in range(sides):
             step[m] = energy[m] / curvature[m] if curvature[m] > 0 else 0.0
