@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recon.errors import ConfigError, NotFound
 
@@ -91,6 +91,8 @@ class Fuse(Section):
 
 
 class Mesh(Section):
+    mode: Literal["3d", "2.5d"] = Field("3d", description="2.5d: one height over every place of the ground, for photos from above")
+    watertight: bool = Field(False, description="a closed surface, invented where no point is, within the cube about the points")
     faces: int = Field(200_000, ge=100, description="the mesh is simplified to at most this many triangles")
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
     max_points: int = Field(3_000_000, ge=1000)
@@ -98,6 +100,12 @@ class Mesh(Section):
         5.0, ge=0, description="rims whose expected error and spacing of points exceed so many times the median's are cut away; 0: none"
     )
     max_hole: float = Field(0.04, ge=0, le=1, description="holes up to this width are closed, a share of the square root of the area")
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Mesh:
+        if self.watertight and self.mode == "2.5d":
+            raise ValueError("a height field is open below: set mesh.watertight with mesh.mode 3d")
+        return self
 
 
 class Texture(Section):

@@ -13,11 +13,13 @@ from recon.config import Mesh
 from recon.dense.view import Points
 from recon.errors import NoSurface
 from recon.stage import Work
-from recon.surface.mesh import TriMesh, face_areas, vertex_normals
+from recon.surface.closing import closed
+from recon.surface.heightfield import height_field
+from recon.surface.mesh import Edges, TriMesh, face_areas, vertex_normals
 from recon.surface.poisson import reconstruct
 from recon.surface.simplify import simplify
 from recon.surface.thin import Samples, spacing, thin
-from recon.surface.trim import trim
+from recon.surface.trim import trim, without_islands
 
 _COLOUR_NEIGHBOURS = 8
 
@@ -26,24 +28,25 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
     """The surface of a cloud that comes in parts, and what ``mesh.json`` says of it. Raises NoSurface."""
     samples = thin(parts, options.max_points)
     work.tell(0.1)
-    surface = reconstruct(samples, options.faces, options.depth)
-    work.tell(0.5)
-    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, work.threads)
-    if not len(trimmed.faces):
+    lay = _height_field if options.mode == "2.5d" else _closed if options.watertight else _trimmed
+    vertices, faces, facts = lay(samples, options, work)
+    if not len(faces):
         raise NoSurface(
             f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud",
             "Raise mesh.max_uncertainty, or take more photos",
         )
     work.tell(0.7)
-    vertices, faces = simplify(surface.vertices, trimmed.faces, options.faces)
+    facts["faces_before_simplification"] = len(faces)
+    vertices, faces = simplify(vertices, faces, options.faces)
     if not len(faces):
         raise NoSurface(f"nothing of the surface is left at {options.faces} faces", "Raise mesh.faces")
     work.tell(0.9)
     mesh = _dressed(vertices, faces, samples, work.threads)
-    summary = {
+    summary = facts | {
+        "mode": options.mode,
+        "watertight": bool((Edges.of(faces).faces == 2).all()),
         "faces": len(faces),
         "faces_asked": options.faces,
-        "faces_before_simplification": len(trimmed.faces),
         "vertices": len(vertices),
         "area": float(face_areas(mesh.vertices, mesh.faces).sum()),
         "points": samples.given,
@@ -51,16 +54,45 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         "points_used": len(samples.xyz),
         "voxel": samples.voxel,
         "point_spacing": spacing(samples),
+        "warnings": _warnings(samples),
+    }
+    return mesh, summary
+
+
+_Laid = tuple[NDArray[np.float64], NDArray[np.int32], dict[str, Any]]
+"""Vertices and faces before simplification, and what is to be said of them."""
+
+
+def _trimmed(samples: Samples, options: Mesh, work: Work) -> _Laid:
+    surface = reconstruct(samples, options.faces, options.depth)
+    work.tell(0.5)
+    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, work.threads)
+    facts = {
         "poisson_depth": surface.depth,
-        "poisson_cell": surface.cell,
+        "cell": surface.cell,
         "unsupported_share": trimmed.unsupported,
         "uncertain_share": trimmed.uncertain,
         "hole_width": trimmed.hole_width,
         "holes_closed": trimmed.holes_closed,
         "islands_removed": trimmed.islands_removed,
-        "warnings": _warnings(samples),
     }
-    return mesh, summary
+    return surface.vertices, trimmed.faces, facts
+
+
+def _closed(samples: Samples, options: Mesh, work: Work) -> _Laid:
+    surface = reconstruct(samples, options.faces, options.depth)
+    work.tell(0.5)
+    vertices, faces, unsupported = closed(surface, samples, work.threads)
+    return vertices, faces, {"poisson_depth": surface.depth, "cell": surface.cell, "unsupported_share": unsupported}
+
+
+def _height_field(samples: Samples, options: Mesh, work: Work) -> _Laid:
+    field = height_field(samples, options.faces, options.max_hole)
+    work.tell(0.5)
+    areas = face_areas(field.vertices, field.faces)
+    keep, islands = without_islands(Edges.of(field.faces).face_pairs()[0], areas, np.ones(len(areas), bool))
+    facts = {"cell": field.cell, "hole_width": field.hole_width, "holes_closed": field.holes_closed, "islands_removed": islands}
+    return field.vertices, field.faces[keep], facts
 
 
 def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: Samples, threads: int) -> TriMesh:

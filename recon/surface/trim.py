@@ -42,10 +42,10 @@ def trim(surface: Surface, samples: Samples, max_uncertainty: float, max_hole: f
     supported: NDArray[np.bool_] = np.asarray(held.near[surface.faces].all(axis=1))
     edges = Edges.of(surface.faces)
     pairs, of_pair = edges.face_pairs()
-    lost: NDArray[np.bool_] = np.asarray(~supported)
+    lost = np.asarray(~supported)
     if max_uncertainty:
-        uncertain = (held.uncertainty > max_uncertainty)[surface.faces].any(axis=1)
-        lost = np.asarray(lost | _outskirts(edges, pairs, lost, uncertain))
+        uncertain = np.asarray((held.uncertainty > max_uncertainty)[surface.faces].any(axis=1))
+        lost = lost | _outskirts(edges, pairs, lost, uncertain)
     width = max_hole * float(areas[~lost].sum()) ** 0.5
     closed = _small_holes(surface, edges, pairs, of_pair, areas, lost, width)
     keep = ~lost | (closed >= 0)
