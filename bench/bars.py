@@ -222,6 +222,20 @@ def scenes(data: Path, work: Path) -> list[Row]:
     return scenes(data, work)
 
 
+def errors(data: Path, work: Path) -> list[Row]:
+    """Issue 3, bar 7: whether the stated errors and confidences of points are true."""
+    from bench.errors import errors
+
+    return errors(data, work)
+
+
+def linear(data: Path, work: Path) -> list[Row]:
+    """Issue 3, bar 7: time by the number of images and of pixels, and memory."""
+    from bench.scaling import linear
+
+    return linear(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -234,4 +248,5 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense,
     "scenes": scenes,
+    "errors": errors, "linear": linear,
 }  # fmt: skip
