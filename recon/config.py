@@ -76,7 +76,9 @@ class Undistort(Section):
 
 class Depth(Section):
     max_size_px: int = Field(1600, ge=64, description="longer side of a depth map, at most that of the undistorted image")
-    sizes: int = Field(1, ge=1, le=4, description="pairs are matched at this many sizes, each half the one before; the smaller fill gaps")
+    sizes: int = Field(
+        1, ge=1, le=4, description="pairs are matched at this many sizes, each half the one before: smooth parts show at the smaller"
+    )
     pairs_a_view: int = Field(4, ge=1, description="at most this many others are matched with a view for its own sake")
     min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle at which depth is measured")
     max_angle_deg: float = Field(40.0, gt=0, description="... and the largest")

@@ -7,13 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from recon.dense.stereo import Frame
-from recon.dense.view import DepthMap
-
-SURE = 0.51
-"""Confidence that a smaller size's depth needs: at least two pairs that agree, and most of those that say anything."""
-COARSE_TRUST = 0.5
-"""Weight of a smaller size's depth beside that of a view which measured the same place finely."""
+from recon.dense.stereo import Candidate, Frame
 
 
 def halved(frame: Frame) -> Frame:
@@ -30,16 +24,10 @@ def halved(frame: Frame) -> Frame:
     return Frame(replace(pose, K=K, width=width, height=height), np.asarray(grey, np.uint8), usable)
 
 
-def completed(fine: DepthMap, coarse: DepthMap, frame: Frame) -> DepthMap:
-    """``fine``, with sure depths of ``coarse`` (the same view, smaller) where it has none and the frame is usable."""
-    size = (fine.depth.shape[1], fine.depth.shape[0])
-    known = np.where(coarse.confidence >= SURE, coarse.depth, np.float32(0))
+def enlarged(candidate: Candidate, frame: Frame) -> Candidate:
+    """What a smaller size says, at the frame's pixels; it stays as imprecise as it is: its pixels of disparity are larger."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        # inverse depth is linear on planes; next to an unknown pixel it becomes infinite, and the depth 0
-        depth = 1 / cv2.resize(1 / known, size, interpolation=cv2.INTER_LINEAR)
-    depth[~np.isfinite(depth) | ~frame.usable] = 0
-    empty = (fine.depth == 0) & (depth > 0)
-    trust = cv2.resize(coarse.confidence, size, interpolation=cv2.INTER_NEAREST) * np.float32(COARSE_TRUST)
-    return DepthMap(
-        np.where(empty, depth, fine.depth).astype(np.float32), np.where(empty, trust, fine.confidence).astype(np.float32), fine.K
-    )
+        # inverse depth is linear on planes
+        depth = 1 / cv2.resize(1 / candidate.depth, (frame.pose.width, frame.pose.height), interpolation=cv2.INTER_LINEAR)
+    depth[~np.isfinite(depth) | ~frame.usable] = np.nan
+    return Candidate(np.asarray(depth, np.float32), candidate.focal_baseline)

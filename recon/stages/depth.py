@@ -117,7 +117,7 @@ class _Block:
         self._points = points
         self._out = out
         self._frames = Frames(views, options.max_size_px)
-        self._candidates = {i: [Candidates(scratch, f"{i}-{level}") for level in range(options.sizes)] for i in own}
+        self._candidates = {i: Candidates(scratch, str(i)) for i in own}
         self._levels = options.sizes
         self._large = any(width * height > TILE_PX for width, height, _ in (view.scaled(options.max_size_px) for view in views))
 
@@ -131,36 +131,30 @@ class _Block:
         frames = [self._frames[j] for j in sources]
         swept = sweep_depth_in_tiles(self._frames[view], frames, self._points.xyz[self._points.seen[view]])
         if swept is not None:
-            self._candidates[view][0].add(swept)
+            self._candidates[view].add(swept)
         for other in (view, *sources):
             self.spare(other)
 
     def match(self, i: int, j: int) -> None:
         import numpy as np
 
-        from recon.dense.scales import halved
+        from recon.dense.scales import enlarged, halved
         from recon.dense.tiles import pair_depths_in_tiles
 
         xyz = self._points.xyz[np.union1d(self._points.seen[i], self._points.seen[j])]
-        a, b = self._frames[i], self._frames[j]
+        full = a, b = self._frames[i], self._frames[j]
         for level in range(self._levels):
             if level:
                 a, b = halved(a), halved(b)
-            for view, candidate in zip((i, j), pair_depths_in_tiles(a, b, xyz) or (), strict=False):
+            for view, frame, candidate in zip((i, j), full, pair_depths_in_tiles(a, b, xyz) or (), strict=False):
                 if view in self._candidates:
-                    self._candidates[view][level].add(candidate)
+                    self._candidates[view].add(enlarged(candidate, frame) if level else candidate)
 
     def finish(self, view: int) -> None:
-        """Writes a view's depth: what its pairs agree on, its gaps filled with what they agree on at smaller sizes, the finest first."""
-        from recon.dense.scales import completed, halved
-
+        """Writes what the view's pairs agree on."""
         if view in self._candidates:
-            full, *smaller = self._candidates.pop(view)
-            frame = small = self._frames[view]
-            depth_map = full.agreed(frame.pose)
-            for candidates in smaller:
-                small = halved(small)
-                depth_map = completed(depth_map, candidates.agreed(small.pose), frame)
+            frame = self._frames[view]
+            depth_map = self._candidates.pop(view).agreed(frame.pose)
             self.rows.append(_write(self._out, self._views[view], depth_map, float(frame.usable.mean())))
         self._frames.drop(view)
 

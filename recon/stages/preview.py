@@ -18,7 +18,7 @@ from recon.stages import depth, fuse
 if TYPE_CHECKING:
     from recon.dense.view import Points
 
-COARSE: dict[str, Any] = {"max_size_px": 400, "pairs_a_view": 2, "method": "sgm"}
+COARSE: dict[str, Any] = {"max_size_px": 320, "pairs_a_view": 2, "method": "sgm"}
 FUSE = Fuse(min_views=2, max_depth_error=0.02)
 """Fewer views than a final point needs: two pairs a view can hardly give more."""
 MAX_POINTS = 1_000_000

