@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import open3d
 import pycolmap
@@ -16,9 +15,10 @@ from scipy.spatial import cKDTree
 
 from bench.bars import Row, at_most
 from recon.config import Config
-from recon.dense.view import View, read_points, read_views
-from recon.evaluate.clouds import MIN_VIEWS, Surface, sample_mesh, thin, views_of
-from recon.simulate.trials import TRIALS, Patch, Trial, write_trial
+from recon.dense.view import read_points, read_views
+from recon.evaluate.clouds import Surface, sample_mesh
+from recon.evaluate.holes import gsd, hole_width
+from recon.simulate.trials import TRIALS, Trial, material_at, write_trial
 from recon.stage import Inputs, Stage, Work
 from recon.stages import depth, fuse, mesh, undistort
 from recon.surface.mesh import MESH_FILE, TriMesh
@@ -29,8 +29,6 @@ FLOATING_GSD = 20.0
 MAX_FLOATING = 1e-4
 """Share of the cloud's points: a handful in a hundred thousand."""
 MESH_SAMPLES = 1_000_000
-NEAR_GSD = 3.0
-"""A patch is covered where a point lies this close; the width of a hole is that of the largest disc without one."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,9 @@ def rows(name: str, trial: Trial, truth: Surface, dense: Dense, model: pycolmap.
     ]
     found.append(Row("4", name, "median error, GSD", float(np.median(error)), "", True))
     found.append(at_most("4", name, "floating points, share", float((error > FLOATING_GSD).mean()), MAX_FLOATING))
+    material = material_at(trial.scene, truth.seen)
+    for what, index in trial.subjects:
+        found.append(Row("4", name, f"completeness of the {what} within 2 GSD", float((missing[material == index] <= 2).mean()), "", True))
     for patch in trial.patches:
         holes = {what: hole_width(patch, xyz, truth, views, model) / truth.size for what, xyz in vars(dense).items() if what in HOLES_IN}
         wanted = "ground" in patch.name or "wall" in patch.name
@@ -96,28 +97,6 @@ def rows(name: str, trial: Trial, truth: Surface, dense: Dense, model: pycolmap.
 
 
 HOLES_IN = {"cloud": "cloud", "surface": "mesh"}
-
-
-def gsd(xyz: NDArray[np.float64], views: list[View]) -> NDArray[np.float64]:
-    """(N,) ground sampling distance at (N, 3) points: of the nearest camera."""
-    return np.asarray(np.min([np.linalg.norm(xyz - view.center, axis=1) / view.K[0, 0] for view in views], axis=0))
-
-
-def hole_width(patch: Patch, xyz: NDArray[np.float64], truth: Surface, views: list[View], model: pycolmap.Reconstruction) -> float:
-    """Diameter of the largest disc on a patch that MIN_VIEWS cameras see and no point of (N, 3) lies in."""
-    corner, u, v = (np.array(vector) for vector in (patch.corner, patch.u, patch.v))
-    step = 2 * float(np.median(gsd((corner + (u + v) / 2)[None], views)))
-    counts = [int(np.linalg.norm(side) / step) for side in (u, v)]
-    a, b = np.meshgrid((np.arange(counts[0]) + 0.5) / counts[0], (np.arange(counts[1]) + 0.5) / counts[1])
-    on_patch = corner + a.reshape(-1, 1) * u + b.reshape(-1, 1) * v
-    normal = np.cross(u, v) / np.linalg.norm(np.cross(u, v))
-    seen = views_of(on_patch, np.tile(normal, (len(on_patch), 1)), truth.vertices, truth.faces, model) >= MIN_VIEWS
-    # what hides a little of the patch, as a pole's foot does, may stand on it
-    away = cKDTree(thin(xyz, step / 4)).query(on_patch)[0] > NEAR_GSD * gsd(on_patch, views)
-    empty = (seen & away).reshape(counts[1], counts[0]).astype(np.uint8)
-    within = cv2.distanceTransform(cv2.copyMakeBorder(empty, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 5)
-    # a covered place reaches NEAR_GSD far, so a disc is wider than the places that are not covered
-    return float(2 * within.max() * step)
 
 
 def _to_truth(truth: Surface, xyz: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,6 +35,7 @@ MAX_SAMPLES = 4000
 
 Windows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Map = NDArray[np.float32]
+Plane = NDArray[np.float64]
 
 
 def settle_plain(windows: Windows, usable: tuple[NDArray[np.bool_], NDArray[np.bool_]], disparities: tuple[Map, Map]) -> None:
@@ -133,20 +134,35 @@ def fit_plane(
     """(3,) a, b, c of ``a x + b y + c`` and the (N,) samples that lie in it; None where too few do. The same each time."""
     if len(x) < LEAST_SUPPORT:
         return None
-    design = np.column_stack([x, y, np.ones(len(x))]).astype(np.float64)
-    value = disparity.astype(np.float64)
+    u, v, value = x.astype(np.float64), y.astype(np.float64), disparity.astype(np.float64)
     some = np.arange(0, len(x), -(-len(x) // MAX_SAMPLES))
     triples = np.random.default_rng(0).integers(0, len(x), (TRIALS, 3))
-    corners = design[triples]
+    corners = np.stack([u[triples], v[triples], np.ones(triples.shape)], 2)
     sound = np.abs(np.linalg.det(corners)) > 1.0
     if not sound.any():
         return None
     candidates = np.linalg.solve(corners[sound], value[triples[sound]][..., None])[..., 0]
-    votes = (np.abs(design[some] @ candidates.T - value[some, None]) <= TOLERANCE_PX).sum(0)
-    plane = candidates[int(np.argmax(votes))]
+    plane = candidates[int(np.argmax([_in_plane(candidate, u[some], v[some], value[some]).sum() for candidate in candidates]))]
     for _ in range(3):
-        inlier = np.abs(design @ plane - value) <= TOLERANCE_PX
+        inlier = _in_plane(plane, u, v, value)
         if inlier.sum() < max(LEAST_SUPPORT, LEAST_INLIERS * len(x)):
             return None
-        plane = np.linalg.lstsq(design[inlier], value[inlier], rcond=None)[0]
-    return plane, np.asarray(np.abs(design @ plane - value) <= TOLERANCE_PX)
+        plane = _least_squares(u[inlier], v[inlier], value[inlier])
+    return plane, _in_plane(plane, u, v, value)
+
+
+def _in_plane(plane: Plane, u: Plane, v: Plane, value: Plane) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(plane[0] * u + plane[1] * v + plane[2] - value) <= TOLERANCE_PX)
+
+
+def _least_squares(u: Plane, v: Plane, value: Plane) -> Plane:
+    """By sums alone: those of a matrix library may depend on the number of its threads."""
+    mean_u, mean_v, mean = u.mean(), v.mean(), value.mean()
+    du, dv, dw = u - mean_u, v - mean_v, value - mean
+    uu, uv, vv = (du * du).sum(), (du * dv).sum(), (dv * dv).sum()
+    det = uu * vv - uv * uv
+    if det <= 1e-9 * max(uu * vv, 1.0):  # all in one line
+        return np.array([0.0, 0.0, mean])
+    a = (vv * (du * dw).sum() - uv * (dv * dw).sum()) / det
+    b = (uu * (dv * dw).sum() - uv * (du * dw).sum()) / det
+    return np.array([a, b, mean - a * mean_u - b * mean_v])

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import open3d
 import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
@@ -55,8 +56,10 @@ class Trial:
     heights_m: tuple[float, float] = (1.2, 1.9)
     polished: tuple[int, ...] = ()
     """Materials that mirror."""
-    plain: tuple[int, ...] = field(default=())
+    plain: tuple[int, ...] = ()
     """Materials without texture: no sparse point lies there."""
+    subjects: tuple[tuple[str, int], ...] = ()
+    """Names and materials of what the scene is about."""
 
     def poses(self) -> list[pycolmap.Rigid3d]:
         """cam_from_world of ten cameras."""
@@ -76,7 +79,7 @@ WALL = Patch("wall", (-3.0, 0.0, 0.0), (6.0, 0, 0), (0, 0, 2.6))
 
 def _relief() -> Trial:
     wall = relief_wall(np.array([[2.6, 0.0], [-2.6, 0.0]]), 2.4, 0.025, 0.012, GRANITE, 5)
-    return Trial(Scene.build([_panel(GROUND, SOIL), wall]), (GROUND,))
+    return Trial(Scene.build([_panel(GROUND, SOIL), wall]), (GROUND,), subjects=(("relief", 1),))
 
 
 def _wall() -> Trial:
@@ -88,13 +91,14 @@ def _wall() -> Trial:
         Patch("above", (-1.4, 0.0, 1.95), (2.8, 0, 0), (0, 0, 0.65)),
     ]
     parts = [_panel(GROUND, SOIL), _panel(plain, PLASTER), *(_panel(patch, MASONRY) for patch in frame)]
-    return Trial(Scene.build(parts), (GROUND, WALL, plain), plain=(1,))
+    return Trial(Scene.build(parts), (GROUND, WALL, plain), plain=(1,), subjects=(("plain wall", 1),))
 
 
 def _poles() -> Trial:
     places = zip(POLE_DIAMETERS_M, (-0.9, -0.3, 0.35, 1.0), (-1.3, -1.0, -1.2, -0.9), strict=True)
     poles = [frustum(d / 2, d / 2, 1.9, PAINT, 24).moved((x, y, 0.0)) for d, x, y in places]
-    return Trial(Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), *poles]), (GROUND, WALL))
+    subjects = tuple((f"pole of {1000 * d:.0f} mm", 2 + n) for n, d in enumerate(POLE_DIAMETERS_M))
+    return Trial(Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), *poles]), (GROUND, WALL), subjects=subjects)
 
 
 def _slope() -> Trial:
@@ -110,7 +114,8 @@ def _specular() -> Trial:
     v = np.cross(normal, u) / 1.8 * 1.3
     corner = -u / 2 + np.array([0.0, -1.3, 0.0])
     slab = Patch("slab", *((float(a), float(b), float(c)) for a, b, c in (corner, u, v)))
-    return Trial(Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), _panel(slab, GRANITE)]), (GROUND, WALL, slab), polished=(2,))
+    scene = Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), _panel(slab, GRANITE)])
+    return Trial(scene, (GROUND, WALL, slab), polished=(2,), subjects=(("slab", 2),))
 
 
 def _clutter() -> Trial:
@@ -129,7 +134,7 @@ def _clutter() -> Trial:
     first = 4 * np.arange(len(leaves) // 4)
     faces = np.stack([first, first + 1, first + 2, first, first + 2, first + 3], 1).reshape(-1, 3).astype(np.int32)
     parts = [_panel(GROUND, SOIL), _panel(WALL, MASONRY), Part(leaves, faces, LICHEN)]
-    return Trial(Scene.build(parts), (GROUND, WALL))
+    return Trial(Scene.build(parts), (GROUND, WALL), subjects=(("leaves", 2),))
 
 
 TRIALS: dict[str, Callable[[], Trial]] = {
@@ -171,12 +176,13 @@ def _sparse_model(
     rotations, centers = np.array([p.rotation.matrix() for p in inverse]), np.array([p.translation for p in inverse])
     path = Trajectory(np.arange(len(poses), dtype=np.float64), rotations, centers)
     model = exact_model(Plan(trial.scene, camera, path, path.times_s, names), names, poses, 3000, seed)
-    if trial.plain:
-        import open3d
-
-        ids = sorted(model.points3D)
-        xyz = np.array([model.points3D[i].xyz for i in ids], np.float32)
-        face = trial.scene.raycaster.compute_closest_points(open3d.core.Tensor(xyz), nthreads=1)["primitive_ids"].numpy()
-        for number in np.flatnonzero(np.isin(trial.scene.material_of_face[face.astype(np.int64)], trial.plain)):
-            model.delete_point3D(ids[number])
+    ids = sorted(model.points3D)
+    for number in np.flatnonzero(np.isin(material_at(trial.scene, np.array([model.points3D[i].xyz for i in ids])), trial.plain)):
+        model.delete_point3D(ids[number])
     return model
+
+
+def material_at(scene: Scene, xyz: NDArray[np.float64]) -> NDArray[np.int32]:
+    """(N,) index of the material of the surface that is nearest to (N, 3) points."""
+    face = scene.raycaster.compute_closest_points(open3d.core.Tensor(xyz.astype(np.float32)), nthreads=1)["primitive_ids"].numpy()
+    return np.asarray(scene.material_of_face[face.astype(np.int64)], np.int32)
