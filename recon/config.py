@@ -167,7 +167,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "high": {
         "features": {"max_size_px": 2400, "max_keypoints": 12000},
         "undistort": {"max_size_px": 2400},
-        "depth": {"max_size_px": 2400, "pairs_a_view": 6, "sizes": 2},
+        "depth": {"max_size_px": 2400, "pairs_a_view": 8, "sizes": 2},
         "mesh": {"faces": 1_000_000, "max_points": 10_000_000},
         "texture": {"page_px": 8192, "max_size_px": 6000},
     },
