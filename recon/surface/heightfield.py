@@ -10,12 +10,15 @@ from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator
 
 from recon.errors import NoSurface
+from recon.surface.mesh import components
 from recon.surface.thin import Samples, spacing, voxel_keys
 
 _CELLS_A_SAMPLE = 2.0  # grid step over sample spacing
 _FACES_A_CELL = 2
 _OVERSAMPLING = 5  # faces before simplification, over those asked for
 _LEVEL = 0.7  # where a cell holds roof and ground, this quantile of heights tells the level: the upper, but no floater
+_STEP = 4.0  # neighbours hang together up to this difference of heights, in cells ...
+_LEAST_CELLS = 60  # ... and fewer cells that do are crumbs of tree tops and wires: as a height field they would be towers
 _STEEPEST = 0.3  # z of the normal below which a sample lies on a wall, which has no height
 
 
@@ -37,8 +40,9 @@ class HeightField:
 def height_field(samples: Samples, faces: int, max_hole: float) -> HeightField:
     """The upper surface of the samples on a grid fine enough to be simplified to ``faces``.
 
-    Slopes are met exactly: every sample is carried to the middle of its cell along its own plane. Empty cells are filled
-    linearly from their rim where they make up holes no wider than ``max_hole`` times the square root of the area.
+    Slopes are met exactly: every sample is carried to the middle of its cell along its own plane. Crumbs are left out.
+    Empty cells are filled linearly from their rim where they make up holes no wider than ``max_hole`` times the square root
+    of the area.
     Raises NoSurface where no sample faces up.
     """
     ground = samples.normal[:, 2] > _STEEPEST
@@ -55,6 +59,7 @@ def height_field(samples: Samples, faces: int, max_hole: float) -> HeightField:
     heights = np.full((row.max() + 1, column.max() + 1), np.nan)
     where, level = _levels(row * heights.shape[1] + column, at_middle, samples.weight[ground] * normal[:, 2], cell)
     heights.ravel()[where] = level
+    _drop_crumbs(heights, _STEP * cell)
     width = max_hole * cell * len(where) ** 0.5
     closed = _close_holes(heights, width / cell)
     return HeightField(*_triangles(heights, origin, cell), cell, width, closed)
@@ -73,6 +78,16 @@ def _levels(
     level = height[first + np.maximum(at_level, 0)]
     near = np.abs(height - level[of_row]) <= reach
     return cells, np.bincount(of_row, weight * height * near) / np.bincount(of_row, weight * near)
+
+
+def _drop_crumbs(heights: NDArray[np.float64], step: float) -> None:
+    """Empties, in place, patches of few cells that lie a step above or below, or apart from, all cells around them."""
+    index = np.arange(heights.size).reshape(heights.shape)
+    beside = (heights[:, 1:], heights[:, :-1], index[:, 1:], index[:, :-1])
+    above = (heights[1:], heights[:-1], index[1:], index[:-1])
+    links = [np.column_stack([i[close], j[close]]) for a, b, i, j in (beside, above) for close in (np.abs(a - b) <= step,)]
+    patch = components(np.concatenate(links), heights.size)
+    heights.ravel()[np.bincount(patch)[patch] < _LEAST_CELLS] = np.nan
 
 
 def _close_holes(heights: NDArray[np.float64], width: float) -> int:

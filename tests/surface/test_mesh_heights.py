@@ -54,7 +54,9 @@ def test_a_roof_hides_the_ground_below_it_and_floaters_hide_nothing(rng):
     on_roof = (np.abs(surface.vertices[:, :2]) < 0.35).all(axis=1)
     off_roof = (np.abs(surface.vertices[:, :2]) > 0.45).any(axis=1)
     assert (np.abs(surface.vertices[on_roof, 2] - 0.5) < 0.01).mean() > 0.99
-    assert (np.abs(surface.vertices[off_roof, 2]) < 0.01).mean() > 0.98
+    # the few floaters that win their cell are no towers: the ground about them closes
+    assert np.abs(surface.vertices[off_roof, 2]).max() < 0.51
+    assert (np.abs(surface.vertices[off_roof, 2]) < 0.01).mean() > 0.99
 
 
 def test_heights_are_one_sheet_of_manifold_faces(rng):
