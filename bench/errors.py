@@ -28,7 +28,7 @@ from recon.stages import depth, fuse, undistort
 if TYPE_CHECKING:
     from bench.bars import Row
 
-FITTED = ("flight", "walk around an object")
+FITTED = ("flight", "walk around an object", "relief")
 CAPTURES = {
     "flight": ("drone", 12, (640, 480), 1.5, 0),
     "flight, noise of 4": ("drone", 12, (640, 480), 4.0, 1),

@@ -24,13 +24,15 @@ from recon.dense.view import Points, View
 SCATTER = 1.72
 """Variance of a point per variance of the mean of its views, were they independent. They are not: a pair gives both its views
 their depth. With ``ROUGHNESS`` fitted to simulated scenes (``bench/errors.py`` measures what came of it)."""
+INDEPENDENT = 6
+"""More views than this do not lower it further: what all of them smooth away, another does not bring back."""
 ROUGHNESS = 3.94
-"""... and per variance of the fused depth about the plane of its window, which holds only the part of a match's error that
+"""... and variance of a point per variance of the fused depth about the plane of its window, which holds only the part of a match's error that
 changes within the window."""
 STEP_PX = 1 / 16 / 12**0.5
-"""Standard deviation of a disparity that is rounded to sixteenths: no point is better than that."""
+"""Standard deviation of a disparity that is rounded to sixteenths."""
 PAIR = 1.5
-"""Variance of a point of two views over that: where one pair gave both their depth, they scatter too little."""
+"""Variance of a point of two views over what the above make of it: where one pair gave both their depth, they scatter too little."""
 TAIL = 5.0
 """Degrees of freedom of Student's distribution, which true errors over their sigma follow: more far ones than Gauss allows."""
 DOUBT = 0.15
@@ -137,7 +139,7 @@ def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: A
         along.append(said)
         weight.append(trusted)
     _merge(
-        np.stack(along), np.stack(weight), rgb_sum, fused.against[band], max(2, agreement.min_views - 1), HUBER,
+        np.stack(along), np.stack(weight), rgb_sum, fused.against[band], max(2, agreement.min_views - 1), HUBER, INDEPENDENT,
         fused.depth[band], fused.variance[band], fused.count[band], fused.rgb[band],
     )  # fmt: skip
 
@@ -173,10 +175,10 @@ def _points(reference: Seen, fused: _Fused, agreement: Agreement) -> Points:
 
 def _confidence(margin: NDArray[np.float64], count: NDArray[np.uint8], against: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The chance that a point's error is below ``margin`` sigmas, times that of not being a common mistake of its views."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     net = np.maximum(count.astype(np.float64) - against, 1)
-    return np.asarray((2 * t.cdf(margin, TAIL) - 1) * (1 - DOUBT * 0.5 ** (net - 2)), np.float32)
+    return np.asarray((2 * stdtr(TAIL, margin) - 1) * (1 - DOUBT * 0.5 ** (net - 2)), np.float32)
 
 
 def spacing(xyz: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
@@ -270,7 +272,7 @@ def _between(depth, u, v, nearest, max_step):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _merge(along, weight, rgb_sum, against, min_views, huber, depth, variance, count, rgb):  # type: ignore[no-untyped-def]
+def _merge(along, weight, rgb_sum, against, min_views, huber, independent, depth, variance, count, rgb):  # type: ignore[no-untyped-def]
     """Huber's mean of what the views say along each ray, and the variance of that mean over its square."""
     most, height, width = along.shape
     value, trust, sorted_ = np.empty(most), np.empty(most), np.empty(most)
@@ -307,7 +309,7 @@ def _merge(along, weight, rgb_sum, against, min_views, huber, depth, variance, c
             for k in range(n):
                 squares += trust[k] * (value[k] - mean) ** 2
             depth[y, x] = mean
-            variance[y, x] = squares / total / (n - 1) / mean**2
+            variance[y, x] = squares / total * n / (n - 1) / min(n, independent) / mean**2
             total = max(weight[0, y, x], 0.0)
             for k in range(1, most):
                 total += weight[k, y, x]
