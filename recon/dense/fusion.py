@@ -27,8 +27,8 @@ their depth. With ``ROUGHNESS`` fitted to simulated scenes (``bench/errors.py`` 
 INDEPENDENT = 6
 """More views than this do not lower it further: what all of them smooth away, another does not bring back."""
 ROUGHNESS = 3.94
-"""... and variance of a point per variance of the fused depth about the plane of its window, which holds only the part of a match's error that
-changes within the window."""
+"""Variance of a point per variance of the fused depth about the plane of its window, which holds only the part of a match's
+error that changes within the window."""
 STEP_PX = 1 / 16 / 12**0.5
 """Standard deviation of a disparity that is rounded to sixteenths."""
 PAIR = 1.5
