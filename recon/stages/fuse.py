@@ -122,4 +122,4 @@ class _Maps:
         return self._folder / f"{i}.{kind}.npy"
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1200, version=3)
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=3)
