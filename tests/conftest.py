@@ -15,15 +15,25 @@ import pytest
 
 from recon.storage import LocalStore
 
+pytest_plugins = ["servers"]
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "store")
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> LocalStore:
+    """A store of each kind: both keep the same contract."""
+    if request.param == "local":
+        return LocalStore(tmp_path / "store")
+    pytest.importorskip("boto3", reason="the service's libraries are not installed: pip install -e '.[dev]'")
+    from workers.cache import FolderCache
+    from workers.s3 import S3Store
+
+    root = tmp_path / "store"
+    return S3Store(request.getfixturevalue("seaweed").bucket().below(tmp_path.name), root, FolderCache(root, 10**9))
 
 
 @dataclass(frozen=True)

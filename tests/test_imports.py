@@ -51,6 +51,11 @@ def test_no_module_imports_from_a_layer_above(file: Path) -> None:
     assert not {name for name in imported(file) if name.split(".")[0] in {"api", "workers", "celery", "redis", "boto3", "fastapi"}}
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "workers").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
+def test_workers_know_nothing_of_http(file: Path) -> None:
+    assert not {name for name in imported(file) if name.split(".")[0] in {"api", "fastapi", "starlette", "uvicorn"}}
+
+
 def test_every_module_of_recon_has_a_layer() -> None:
     present = {path.stem for path in (ROOT / "recon").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert present <= set().union(*LAYERS)

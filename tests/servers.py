@@ -1,0 +1,113 @@
+"""Real servers for tests, started from wheels: SeaweedFS, PostgreSQL, Valkey."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from recon.errors import ReconError
+
+if TYPE_CHECKING:  # the rest of the suite needs none of the service's libraries
+    from workers.bucket import Bucket
+
+ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
+
+
+def free_ports(count: int, low: int = 21000, high: int = 31000) -> list[int]:
+    """Free TCP ports, whose port + 10000 (SeaweedFS: gRPC) is free too."""
+    found: list[int] = []
+    for port in range(low + os.getpid() % 5000, high):
+        if len(found) == count:
+            break
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+class SeaweedFS:
+    """An S3 server in a folder. ``kill`` is kill -9; ``start`` again goes on with what is on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.master, self.volume, self.filer, self.s3 = free_ports(4)
+        self.endpoint = f"http://127.0.0.1:{self.s3}"
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "log").mkdir(exist_ok=True)
+        (folder / "seaweed.json").write_text(
+            json.dumps({"identities": [{"name": "recon", "credentials": credentials, "actions": actions}]})
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed",
+            f"-logdir={self.folder}/log", "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            f"-master.port={self.master}", f"-volume.port={self.volume}", "-filer", f"-filer.port={self.filer}",
+            "-s3", f"-s3.port={self.s3}", f"-s3.config={self.folder}/seaweed.json", "-master.volumeSizeLimitMB=256",
+            "-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.allowDeleteBucketNotEmpty=false",
+            "-s3.autoCreateBucket=false", "-master.telemetry=false", "-master.electionTimeout=300ms",
+            "-master.heartbeatInterval=100ms", "-volume.preStopSeconds=0", "-s3.cacheCapacityMB=64", "-s3.readerCacheSizeMB=64",
+        ]  # fmt: skip
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, "GOMEMLIMIT": "400MiB"}, start_new_session=True
+            )
+        wait_until(self._is_ready, 60, "SeaweedFS is ready")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def bucket(self, name: str = "recon", prefix: str = "", **settings: object) -> Bucket:
+        from workers.bucket import Bucket
+
+        return Bucket(name, prefix, self.endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY, region="us-east-1", **settings)  # type: ignore[arg-type]
+
+    def _is_ready(self) -> bool:
+        """Whether an object can be written and read: the server's own health page is green too early."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        probe = self.bucket(tries=1)
+        try:
+            names = [row["Name"] for row in probe._client.list_buckets()["Buckets"]]
+            if "recon" not in names:
+                probe._client.create_bucket(Bucket="recon")
+            probe.write("ready", b"yes")
+            return probe.read("ready") == b"yes"
+        except (ReconError, KeyError, BotoCoreError, ClientError):
+            return False
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> object:
+    server = SeaweedFS(tmp_path_factory.mktemp("seaweed"))
+    server.start()
+    yield server
+    server.kill()

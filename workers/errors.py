@@ -1,0 +1,31 @@
+"""Errors of the service's own parts, joined to recon's tree.
+
+ResourceError
+├── StoreAway         the object store does not answer, or answers that it is busy: worth another try
+├── StoreRefused      wrong credentials, no such bucket, no permission
+├── StoreDamaged      what came back is not what was written
+├── BrokerAway        Redis or Valkey does not answer
+└── DatabaseAway      the database does not answer
+"""
+
+from recon.errors import ResourceError
+
+
+class StoreAway(ResourceError):
+    code = "store_away"
+
+
+class StoreRefused(ResourceError):
+    code = "store_refused"
+
+
+class StoreDamaged(ResourceError):
+    code = "store_damaged"
+
+
+class BrokerAway(ResourceError):
+    code = "broker_away"
+
+
+class DatabaseAway(ResourceError):
+    code = "database_away"
