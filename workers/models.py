@@ -1,0 +1,280 @@
+"""The tables. Every row has its owner; times are seconds since 1970, sizes bytes.
+
+owner ─ key, webhook ─ delivery
+      └ capture ─ file ─ part
+                └ job ─ stage ─ shard
+                      └ event, artifact
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# named constraints: without names neither SQLite nor a later migration can change them
+NAMES = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only a column that is called INTEGER
+
+
+def new_id() -> str:
+    """An id that can't be guessed."""
+    return secrets.token_hex(10)
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}  # noqa: RUF012
+
+
+class Owner(Table):
+    __tablename__ = "owners"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    max_storage_bytes: Mapped[int | None]
+    max_upload_bytes: Mapped[int | None]
+    max_jobs: Mapped[int | None]
+    """Jobs at once, queued or running."""
+    keep_captures_s: Mapped[float | None]
+    keep_results_s: Mapped[float | None]
+    """Retention; None: until deleted."""
+
+
+def _owner() -> Mapped[str]:
+    return mapped_column(ForeignKey("owners.id", ondelete="CASCADE"), index=True)
+
+
+class Key(Table):
+    """An API key. Only its hash is kept; ``hint`` is its beginning, to tell keys apart."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    name: Mapped[str]
+    hint: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    used_s: Mapped[float | None]
+    expires_s: Mapped[float | None]
+    revoked_s: Mapped[float | None]
+
+
+class Capture(Table):
+    """Uploaded files that belong together. ``state``: open, preparing, ready, failed."""
+
+    __tablename__ = "captures"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    name: Mapped[str]
+    state: Mapped[str] = mapped_column(default="open")
+    source: Mapped[str | None]
+    """Key of the folder that lists the files for the pipeline (``workers/sources.py``)."""
+    inspection: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    """``code``, ``message``, ``remedy``."""
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    expires_s: Mapped[float | None]
+
+
+class File(Table):
+    """One file of a capture. ``state``: uploading, whole."""
+
+    __tablename__ = "files"
+    __table_args__ = (UniqueConstraint("capture_id", "name"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    """As the user named it, '/' between folders."""
+    size: Mapped[int]
+    sha256: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default="uploading")
+    object: Mapped[str]
+    """Key of its bytes among the owner's objects."""
+    upload: Mapped[str | None]
+    """Id of the upload in parts, while there is one."""
+    part_bytes: Mapped[int]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Part(Table):
+    """A part of a file that has arrived."""
+
+    __tablename__ = "parts"
+    __table_args__ = (UniqueConstraint("file_id", "number"),)
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    owner_id: Mapped[str] = _owner()
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    size: Mapped[int]
+    etag: Mapped[str]
+    sha256: Mapped[str | None]
+
+
+class Job(Table):
+    """One reconstruction. ``state``: queued, running, done, failed, cancelled."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_state_created", "state", "created_s"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(default="queued")
+    cancelled: Mapped[bool] = mapped_column(default=False)
+    """Asked to stop: set before workers notice, and what they look at."""
+    priority: Mapped[int] = mapped_column(default=4)
+    """0 to 9, higher first: among one owner's jobs, and between owners who have equally much running."""
+    preset: Mapped[str] = mapped_column(default="default")
+    config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """A whole ``recon.config.Config``."""
+    until: Mapped[str | None]
+    source: Mapped[str | None]
+    """The capture's source as it was when the job began: a capture may grow later."""
+    stage: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None]
+    """``code``, ``message``, ``remedy``, ``stage``."""
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    started_s: Mapped[float | None]
+    ended_s: Mapped[float | None]
+    expires_s: Mapped[float | None]
+
+
+class StageRow(Table):
+    """One stage of a job. ``state``: waiting, running, done, cached, failed, cancelled."""
+
+    __tablename__ = "stages"
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    position: Mapped[int]
+    state: Mapped[str] = mapped_column(default="waiting")
+    shards: Mapped[int] = mapped_column(default=0)
+    shards_done: Mapped[int] = mapped_column(default=0)
+    message: Mapped[str] = mapped_column(default="")
+    started_s: Mapped[float | None]
+    ended_s: Mapped[float | None]
+
+
+class ShardRow(Table):
+    """One piece of work that is not in the store yet. ``state``: pending, running, done, failed, cancelled."""
+
+    __tablename__ = "shards"
+    __table_args__ = (
+        UniqueConstraint("stage_id", "number"),
+        Index("ix_shards_queue_state", "queue", "state"),
+        Index("ix_shards_state_owner", "state", "owner_id"),
+    )
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    stage_id: Mapped[int] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    """Index in the stage's plan; -1: the planning itself."""
+    queue: Mapped[str]
+    state: Mapped[str] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Times it was begun and neither ended nor given back."""
+    ticket: Mapped[str | None] = mapped_column(index=True)
+    """The queue's message under which it runs."""
+    worker: Mapped[str | None]
+    pid: Mapped[int | None]
+    fraction: Mapped[float] = mapped_column(default=0.0)
+    started_s: Mapped[float | None]
+    ended_s: Mapped[float | None]
+
+
+class Event(Table):
+    """What a job told that must outlive the stream: states, warnings, results of stages. No progress."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    at_s: Mapped[float] = mapped_column(default=time.time)
+    kind: Mapped[str]
+    told: Mapped[dict[str, Any]]
+
+
+class Artifact(Table):
+    """A file that a finished job gives to its user."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    folder: Mapped[str]
+    """Key of the store's folder that it lies in."""
+    size: Mapped[int]
+    sha256: Mapped[str]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Webhook(Table):
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    url: Mapped[str]
+    secret: Mapped[str]
+    kinds: Mapped[list[str]] = mapped_column(default=list)
+    """Kinds of events that it is told; empty: all."""
+    active: Mapped[bool] = mapped_column(default=True)
+    created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Delivery(Table):
+    """One event for one webhook. ``state``: waiting, delivered, failed."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_state_next", "state", "next_s"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    told: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(default="waiting")
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_s: Mapped[float] = mapped_column(default=time.time)
+    status: Mapped[int | None]
+    """HTTP status of the last answer; None: there was none."""
+    created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Answer(Table):
+    """What a request with an Idempotency-Key was answered, so that its repetition is answered the same."""
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("owner_id", "key"),)
+
+    id: Mapped[int] = mapped_column(_Number, primary_key=True)
+    owner_id: Mapped[str] = _owner()
+    key: Mapped[str]
+    request_sha256: Mapped[str]
+    status: Mapped[int | None]
+    body: Mapped[dict[str, Any] | None]
+    created_s: Mapped[float] = mapped_column(default=time.time)
