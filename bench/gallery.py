@@ -60,15 +60,15 @@ PICTURES = {
 }
 
 
-def viewpoints(orbit: Orbit) -> dict[str, Viewpoint]:
-    """Where each picture is taken from."""
+def viewpoints(orbit: Orbit, focus: NDArray[np.float64]) -> dict[str, Viewpoint]:
+    """Where each picture is taken from; the close one looks at focus (3,)."""
     aside = _ARC_DEG if orbit.one_sided else _ROUND_DEG
     best = orbit.best(*SIZE)
     return {
         "textured": best,
         "left": replace(orbit, azimuth_deg=orbit.azimuth_deg - aside, elevation_deg=orbit.elevation_deg + 8).best(*SIZE),
         "right": replace(orbit, azimuth_deg=orbit.azimuth_deg + aside).best(*SIZE),
-        "close": replace(best, focal_px=best.focal_px * _CLOSE),
+        "close": Viewpoint.look_at(best.eye, focus, *SIZE, fov_deg=35 / _CLOSE),
     }
 
 
@@ -78,7 +78,8 @@ def pictures(out: Path, threads: int = 2) -> dict[str, NDArray[np.uint8]]:
     model = pycolmap.Reconstruction(out / "cameras")
     centers = np.array([image.projection_center() for image in model.images.values() if image.has_pose])
     orbit = choose_orbit(points.xyz, points.views, centers)
-    views, mesh = viewpoints(orbit), TexturedMesh.load(latest(out, "texture")[0])
+    most_seen = points.xyz[points.views >= np.quantile(points.views, 0.8)]
+    views, mesh = viewpoints(orbit, np.median(most_seen, axis=0).astype(np.float64)), TexturedMesh.load(latest(out, "texture")[0])
     best = views["textured"]
     fine = replace(best, width=2 * best.width, height=2 * best.height, focal_px=2 * best.focal_px)
     cloud = cv2.resize(render_points(points.xyz, points.rgb, fine, 3), SIZE, interpolation=cv2.INTER_AREA)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from recon.products.render import Viewpoint
 
 _FOV_DEG = 35.0
-_SUBJECT = (0.01, 0.99)  # quantiles of the points that must lie in the picture: strays do not push the subject away
+_SUBJECT = (0.05, 0.95)  # quantiles of the points that mark the subject: strays and far surroundings do not push it away
+_MARGIN = 0.06  # of the range between them, to either side: evenly spread points are all within
 _ONE_SIDED = 0.45  # mean horizontal direction to the cameras, 0 all around .. 1 all from one side
 _THREE_QUARTER_DEG = 22.0
 _FILL = 0.86  # share of the picture that the subject may take
@@ -101,13 +102,14 @@ def _centre(across: NDArray[np.float64], depth: NDArray[np.float64]) -> float:
 
 
 def _subject(points: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The points between the quantiles on every axis, a point counting as often as it was seen."""
+    """The points about as far as the quantiles on every axis, a point counting as often as it was seen."""
     inside = np.ones(len(points), bool)
     for axis in range(3):
         order = np.argsort(points[:, axis], kind="stable")
         share = np.cumsum(weight[order]) / max(float(weight.sum()), 1e-12)
         low, high = (points[order[min(int(np.searchsorted(share, q)), len(order) - 1)], axis] for q in _SUBJECT)
-        inside &= (points[:, axis] >= low) & (points[:, axis] <= high)
+        margin = _MARGIN * (high - low)
+        inside &= (points[:, axis] >= low - margin) & (points[:, axis] <= high + margin)
     kept = points[inside] if inside.any() else points
     return kept[:: max(1, len(kept) // _MAX_POINTS)]
 

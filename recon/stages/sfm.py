@@ -118,4 +118,5 @@ stage = Stage(
     reads=("sfm", "camera"),
     seeded=True,
     memory_mb=2000,
+    version=2,
 )

@@ -60,6 +60,14 @@ def test_strays_do_not_push_the_subject_away(rng):
     assert np.linalg.norm(together.eye) < 1.1 * np.linalg.norm(alone.eye)
 
 
+def test_a_house_across_the_street_does_not_push_the_subject_away(rng):
+    fountain, house = box(rng, (4, 1, 3), 4000), box(rng, (6, 0.2, 6), 150) + np.array([40, 10, 3], np.float32)
+    both = np.concatenate([fountain, house])
+    cameras = ring(9, 8, 0, 240, 300)
+    alone, together = (choose_orbit(points, views_of(points), cameras).best(1600, 900) for points in (fountain, both))
+    assert np.linalg.norm(together.eye - alone.eye) < 0.15 * np.linalg.norm(alone.eye)
+
+
 def test_what_many_images_saw_is_the_subject(rng):
     thing, ground = box(rng, (1, 1, 1), 4000), box(rng, (40, 40, 0.1), 4000)
     views = np.concatenate([np.full(4000, 200), np.full(4000, 2)]).astype(np.uint8)

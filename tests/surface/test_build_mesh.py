@@ -129,6 +129,28 @@ def test_uncertain_rims_are_cut_and_uncertain_patches_amid_the_surface_stay(rng)
     assert whole.vertices[lost, 0].min() > 0.5
 
 
+def test_an_uncertain_patch_stays_though_it_has_a_small_hole(rng):
+    points = hill_cloud(rng, 30_000)
+    from_middle = np.linalg.norm(points.xyz[:, :2], axis=1)
+    points.sigma[:] = np.where(from_middle < 0.3, 4e-3, 1e-4)
+    keep = from_middle > 0.08
+    points = Points(**{name: value[keep] for name, value in vars(points).items()})
+    mesh, summary = build(points, Mesh(faces=4000, max_uncertainty=3, max_hole=0.2))
+    assert summary["uncertain_share"] < 0.02
+    ring = 0.2 * np.stack([np.cos(np.arange(12)), np.sin(np.arange(12))], axis=1)
+    assert distances(mesh, np.column_stack([ring, hills(ring)])).max() < 0.02
+
+
+def test_what_is_far_in_a_scene_from_near_to_far_is_no_rim(rng):
+    points = hill_cloud(rng, 30_000)
+    far = points.xyz[:, 0] > -0.5
+    points.sigma[:] = np.where(far, 4e-3, 1e-4)  # three quarters of the surface, but only a tenth of the points
+    keep = ~far | (rng.random(len(far)) < 0.04)
+    points = Points(**{name: value[keep] for name, value in vars(points).items()})
+    _, summary = build(points, Mesh(faces=4000, max_uncertainty=5))
+    assert summary["uncertain_share"] < 0.15
+
+
 @pytest.mark.parametrize("faces", [200, 1000, 8000])
 def test_face_budget_is_kept(rng, faces):
     mesh, summary = build(ball_cloud(rng, 20_000), Mesh(faces=faces))
