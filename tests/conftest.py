@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 from recon.storage import LocalStore
 
 pytest_plugins = ["servers"]
+if importlib.util.find_spec("celery") is not None:  # the service's libraries are installed
+    pytest_plugins.append("service_fixtures")
 
 
 @pytest.fixture

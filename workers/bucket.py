@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -207,31 +208,17 @@ class Bucket:
 
     # -- the connection
 
-    @cached_property
+    @property
     def _client(self) -> Any:
         return self._connect(self.endpoint)
 
-    @cached_property
+    @property
     def _public_client(self) -> Any:
-        return self._connect(self.public_endpoint) if self.public_endpoint else self._client
+        return self._connect(self.public_endpoint or self.endpoint)
 
     def _connect(self, endpoint: str) -> Any:
-        config = BotoConfig(
-            connect_timeout=self.connect_timeout_s,
-            read_timeout=self.read_timeout_s,
-            retries={"mode": "standard", "total_max_attempts": self.tries},  # waits 1, 2, 4 ... s, each with jitter
-            s3={"addressing_style": "path" if endpoint else "auto"},
-            signature_version="s3v4",
-            max_pool_connections=32,
-        )
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint or None,
-            region_name=self.region or None,
-            aws_access_key_id=self.access_key or None,
-            aws_secret_access_key=self.secret_key or None,
-            config=config,
-        )
+        waits = (self.connect_timeout_s, self.read_timeout_s, self.tries)
+        return _client_of(os.getpid(), endpoint, self.region, self.access_key, self.secret_key, *waits)
 
     @contextmanager
     def _told(self, key: str) -> Iterator[None]:
@@ -274,6 +261,35 @@ class Bucket:
     @property
     def _where(self) -> str:
         return f"the object store at {self.endpoint or 'AWS'}"
+
+
+@cache  # making a client takes tenths of a second; it is safe among threads, and each process needs its own
+def _client_of(
+    process: int,  # noqa: ARG001
+    endpoint: str,
+    region: str,
+    access_key: str,
+    secret_key: str,
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    tries: int,
+) -> Any:
+    config = BotoConfig(
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": tries},  # waits 1, 2, 4 ... s, each with jitter
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        signature_version="s3v4",
+        max_pool_connections=32,
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint or None,
+        region_name=region or None,
+        aws_access_key_id=access_key or None,
+        aws_secret_access_key=secret_key or None,
+        config=config,
+    )
 
 
 _TRANSFER = TransferConfig(multipart_threshold=2 * PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)

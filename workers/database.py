@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Double, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from workers.errors import DatabaseAway
 from workers.models import Table
@@ -80,6 +82,23 @@ class Database:
         reason = " ".join(str(error.orig).split())
         where = self.url.database if self.is_sqlite else f"{self.url.host or 'localhost'}"
         return DatabaseAway(f"the database at {where} does not answer: {reason}", "Check RECON_DATABASE and that the server runs")
+
+
+class clock(FunctionElement[float]):
+    """Seconds since 1970 by the database's clock: workers' own clocks may disagree."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(*_: object, **__: object) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _postgres_clock(*_: object, **__: object) -> str:
+    return "cast(extract(epoch from clock_timestamp()) as double precision)"
 
 
 def owned(session: Session, kind: type[Row], id: object, owner_id: str) -> Row:

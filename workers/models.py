@@ -72,7 +72,7 @@ class Key(Table):
 
 
 class Capture(Table):
-    """Uploaded files that belong together. ``state``: open, preparing, ready, failed."""
+    """Uploaded files that belong together. ``state``: open, ready, failed."""
 
     __tablename__ = "captures"
 
@@ -80,8 +80,6 @@ class Capture(Table):
     owner_id: Mapped[str] = _owner()
     name: Mapped[str]
     state: Mapped[str] = mapped_column(default="open")
-    source: Mapped[str | None]
-    """Key of the folder that lists the files for the pipeline (``workers/sources.py``)."""
     inspection: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     """``code``, ``message``, ``remedy``."""
@@ -127,7 +125,7 @@ class Part(Table):
 
 
 class Job(Table):
-    """One reconstruction. ``state``: queued, running, done, failed, cancelled."""
+    """One reconstruction. ``state``: queued, running, done, failed, cancelled. Workers drop what belongs to one that ended."""
 
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_state_created", "state", "created_s"),)
@@ -136,8 +134,6 @@ class Job(Table):
     owner_id: Mapped[str] = _owner()
     capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id", ondelete="CASCADE"), index=True)
     state: Mapped[str] = mapped_column(default="queued")
-    cancelled: Mapped[bool] = mapped_column(default=False)
-    """Asked to stop: set before workers notice, and what they look at."""
     priority: Mapped[int] = mapped_column(default=4)
     """0 to 9, higher first: among one owner's jobs, and between owners who have equally much running."""
     preset: Mapped[str] = mapped_column(default="default")
@@ -145,11 +141,13 @@ class Job(Table):
     """A whole ``recon.config.Config``."""
     until: Mapped[str | None]
     source: Mapped[str | None]
-    """The capture's source as it was when the job began: a capture may grow later."""
+    """Key of the folder that lists the capture's files as they were when the job began: a capture may grow later."""
     stage: Mapped[str | None]
     error: Mapped[dict[str, Any] | None]
     """``code``, ``message``, ``remedy``, ``stage``."""
     created_s: Mapped[float] = mapped_column(default=time.time)
+    advanced_s: Mapped[float] = mapped_column(default=0.0)
+    """When ``advance`` last looked at it, by the database's clock."""
     started_s: Mapped[float | None]
     ended_s: Mapped[float | None]
     expires_s: Mapped[float | None]
@@ -194,10 +192,12 @@ class ShardRow(Table):
     state: Mapped[str] = mapped_column(default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
     """Times it was begun and neither ended nor given back."""
-    ticket: Mapped[str | None] = mapped_column(index=True)
-    """The queue's message under which it runs."""
-    worker: Mapped[str | None]
+    worker: Mapped[str | None] = mapped_column(index=True)
     pid: Mapped[int | None]
+    seen_s: Mapped[float | None]
+    """When its worker last said that it lives, by the database's clock."""
+    not_before_s: Mapped[float] = mapped_column(default=0.0)
+    """Pending, but not to be begun before."""
     fraction: Mapped[float] = mapped_column(default=0.0)
     started_s: Mapped[float | None]
     ended_s: Mapped[float | None]

@@ -46,7 +46,7 @@ class S3Store(NodeStore):
         if self.exists(key):
             return
         push = secrets.token_hex(8)
-        files, empty = _contents(folder)
+        files, empty = contents(folder)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda name: self.bucket.upload(folder / name, f"{key}/{push}/{name}"), files))
         done = {"record": dict(record), "push": push, "files": files, "empty_folders": empty}
@@ -98,7 +98,7 @@ class S3Store(NodeStore):
             )
 
 
-def _contents(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def contents(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Size and SHA-256 of every file, and the folders that hold none."""
     files, empty = {}, []
     for parent, folders, names in os.walk(folder):

@@ -1,0 +1,156 @@
+"""What a worker does beside its shards: it renews their lease, ends those that nobody wants, and finds work that was forgotten."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable
+
+import psutil
+import redis
+from kombu.exceptions import OperationalError
+
+from recon.errors import OutOfMemory, ReconError, StageCrashed
+from recon.pipeline import PIPELINE
+from workers import claims
+from workers.advance import stop
+from workers.claims import PLANNING
+from workers.errors import DatabaseAway
+from workers.models import ShardRow, StageRow
+from workers.node import Node
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.75
+"""Between two looks: an unwanted shard ends within two seconds."""
+
+
+class Lease:
+    """A thread of the worker's main process: the processes that compute may be deep in a library for minutes."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        # a process forked while this thread is inside a library would inherit that library's locks, taken for ever
+        self._looking = threading.Lock()
+        os.register_at_fork(before=self._looking.acquire, after_in_parent=self._looking.release, after_in_child=self._looking.release)
+        self._reached_since_s: float | None = None
+        self._stopping = False
+
+    def expect_stop(self) -> None:
+        """From now on processes that end were told to: that is no fault of their shards."""
+        self._stopping = True
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, and give this worker's shards back to others, with their processes ended and no attempt counted."""
+        self._ended.set()
+        self._thread.join(10)
+        try:
+            with self.node.database.writing() as session:
+                given = claims.give_back_all(session, self.node.worker)
+        except DatabaseAway as error:
+            log.warning("shards could not be given back, others take them in %.0f s: %s", self.node.settings.lease_s, error.message)
+            return
+        end_processes(pid for pid, _ in given if pid is not None)
+        self.node.tickets.send([queue for _, queue in given])
+        if given:
+            log.info("gave %d shards back", len(given))
+
+    def _keep(self) -> None:
+        sweep_s, next_sweep_s = self.node.settings.lease_s / 6, 0.0
+        while not self._ended.wait(LOOK_S):
+            with self._looking:
+                try:
+                    self.look()
+                    if time.monotonic() >= next_sweep_s:
+                        next_sweep_s = time.monotonic() + sweep_s
+                        self.sweep()
+                except DatabaseAway as error:
+                    self._reached_since_s = None
+                    log.warning("%s", error.message)
+                except (redis.RedisError, OperationalError, OSError) as error:
+                    log.warning("the broker does not answer: %s", error)
+                except Exception:
+                    log.exception("a fault while looking after shards")
+
+    def look(self) -> None:
+        """Renew the lease, end unwanted shards, take back those whose process died."""
+        with self.node.database.writing() as session:
+            dead = claims.keep_alive(session, self.node.worker, _own_processes())
+            unwanted = claims.unwanted(session, self.node.worker)
+            for row in unwanted:
+                row.state = "cancelled"
+        end_processes(row.pid for row in unwanted if row.pid is not None)
+        for row in dead if not self._stopping else []:
+            self.take_back(row)
+
+    def sweep(self) -> None:
+        """Find shards of workers that vanished, tickets that were lost, jobs that nobody advances."""
+        now_s = time.monotonic()
+        self._reached_since_s = self._reached_since_s or now_s
+        with self.node.database.reading() as session:
+            vanished = claims.expired(session, self.node.settings.lease_s)
+            waiting = claims.waiting(session)
+            idle = claims.idle_jobs(session, self.node.settings.lease_s / 2)
+        if now_s - self._reached_since_s > self.node.settings.lease_s / 2:  # else the others were cut off as long as we were
+            for row in vanished:
+                log.warning("worker %s was not heard of for %.0f s: its shard runs again", row.worker, self.node.settings.lease_s)
+                self.take_back(row)
+        for queue, count in waiting.items():
+            self.node.tickets.send([queue] * max(0, count - self.node.tickets.waiting(queue)))
+        for job_id in idle:
+            self.node.tickets.advance(job_id)
+
+    def take_back(self, row: ShardRow) -> None:
+        """Let a shard whose process died run again, or end its job if that happened too often."""
+        if row.attempts >= self.node.settings.attempts:
+            with self.node.database.reading() as session:
+                stage = session.get(StageRow, row.stage_id)
+            if stage is not None:
+                stop(self.node, row.job_id, self._reason(row, stage), stage.name)
+        with self.node.database.writing() as session:
+            taken = claims.take_back(session, row)
+        if taken:
+            log.warning("the process of shard %d of job %s died (attempt %d)", row.number, row.job_id, row.attempts)
+            self.node.events.tell(row.job_id, "warning", {"message": "a worker process died; its shard runs again", "code": "crashed"})
+            self.node.tickets.send([row.queue])
+
+    def _reason(self, row: ShardRow, stage: StageRow) -> ReconError:
+        what = "its planning" if row.number == PLANNING else f"shard {row.number} of {stage.shards}"
+        where = f"stage '{stage.name}', {what}: the worker process died {row.attempts} times"
+        needed_mb = next((known.memory_mb for known in PIPELINE if known.name == stage.name), 0)
+        free_mb = psutil.virtual_memory().available / 2**20
+        if min(self.node.settings.usable_memory_mb, free_mb) < needed_mb:
+            return OutOfMemory(
+                f"{where}; {free_mb:.0f} MB of memory are free there and the stage needs about {needed_mb} MB",
+                "Run it on a larger machine, or with preset fast",
+            )
+        return StageCrashed(where, "A library crashed on this input. Please report it with the log; another preset may pass")
+
+
+def end_processes(pids: Iterable[int]) -> None:
+    """Kill these children of ours, with all that they started."""
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if process.ppid() != os.getpid():
+                continue  # the number belongs to somebody else by now
+            tree = [*process.children(recursive=True), process]
+        except psutil.NoSuchProcess:
+            continue
+        for member in tree:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+
+def _own_processes() -> set[int]:
+    """Processes of the pool that are alive."""
+    return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}

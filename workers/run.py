@@ -1,0 +1,32 @@
+"""Starts a worker in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from recon.errors import ConfigError
+from workers.settings import load_settings
+
+MB_A_PROCESS = 1000
+"""Least memory that a process of the pool is started for: what a typical shard needs (``Stage.memory_mb``)."""
+
+
+def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
+    """Serve these queues until SIGTERM or Ctrl-C, which give unfinished shards back. Raises ConfigError for an unknown queue."""
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # read when billiard is imported: SIGTERM waits ``stop_s``, then gives shards back
+    from workers.app import ADVANCE_QUEUE, QUEUES
+
+    unknown = [queue for queue in queues if queue not in QUEUES]
+    if unknown or not queues:
+        raise ConfigError(f"there is no queue '{', '.join(unknown)}'", f"Queues are {', '.join(QUEUES)}")
+    settings = load_settings()
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    from workers.tasks import app, node
+
+    node().database.upgrade()
+    at_once = concurrency or max(1, min(settings.usable_cores, settings.usable_memory_mb // MB_A_PROCESS))
+    app.conf.worker_max_memory_per_child = settings.usable_memory_mb * 1024 // at_once  # kB; a larger process is replaced after its shard
+    arguments = ["worker", "--queues", ",".join((*queues, ADVANCE_QUEUE)), "--concurrency", str(at_once), "--hostname", node().worker]
+    app.worker_main([*arguments, "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"])

@@ -1,0 +1,96 @@
+"""The worker: the Celery app with its two tasks, and what surrounds them in each process."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import secrets
+import signal
+import sys
+from typing import Any
+
+from celery import bootsteps, signals
+
+from workers.advance import advance as advance_job
+from workers.app import ADVANCE, RUN_SHARD, make_app
+from workers.errors import DatabaseAway, StoreAway
+from workers.lease import Lease
+from workers.node import Node
+from workers.settings import load_settings
+from workers.shards import run_next
+
+log = logging.getLogger(__name__)
+
+settings = load_settings()
+app = make_app(settings)
+_worker = f"{settings.node}-{os.getpid()}-{secrets.token_hex(3)}"
+_nodes: dict[int, Node] = {}
+
+
+def node() -> Node:
+    """This process's own. One that was forked keeps its parent's too, since to let it go would close the parent's connections."""
+    if os.getpid() not in _nodes:
+        _nodes[os.getpid()] = Node(settings, app, _worker)
+    return _nodes[os.getpid()]
+
+
+@app.task(name=RUN_SHARD, bind=True)
+def run_shard(self: Any) -> None:
+    """Run the shard whose turn it is on the queue that this ticket came by."""
+    try:
+        run_next(node(), self.request.delivery_info["routing_key"])
+    except DatabaseAway as error:
+        log.warning("%s", error.message)  # nothing was claimed; the ticket is sent anew when the database is back
+
+
+@app.task(name=ADVANCE)
+def advance(job_id: str) -> None:
+    """Look what a job needs next."""
+    try:
+        advance_job(node(), job_id)
+    except (StoreAway, DatabaseAway) as error:
+        log.warning("job %s is advanced later: %s", job_id, error.message)
+
+
+class _Beside(bootsteps.StartStopStep):  # type: ignore[misc,unused-ignore]
+    """The lease starts after the pool and ends before it."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.lease = Lease(node())
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002
+        self.lease.start()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._tell_lease(number)
+
+    def _tell_lease(self, number: int) -> None:
+        """Celery's handler ends the pool's processes itself; the lease must know before."""
+        celerys = signal.getsignal(number)
+
+        def handle(number: int, frame: Any) -> None:
+            self.lease.expect_stop()
+            if callable(celerys):
+                celerys(number, frame)
+
+        signal.signal(number, handle)
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002
+        self.lease.close()
+
+    terminate = stop
+
+
+app.steps["worker"].add(_Beside)
+
+
+@signals.worker_process_init.connect
+def _process_started(**_: Any) -> None:
+    """In each process of the pool: end with the worker, even if that is killed, and use no more threads than there are cores."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, str(settings.usable_cores))
