@@ -155,3 +155,9 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         built.node.database.close()
         built.node.events.client.close()
         built.node.app.close()
+
+
+@pytest.fixture(params=["embedded", "fleet"])
+def real_service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """The same with the real pipeline."""
+    yield from made(request, tmp_path, monkeypatch)

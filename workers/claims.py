@@ -7,14 +7,13 @@ and which shards are left never depends on the broker.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
-from recon.config import Config, parse
 from workers.database import clock
 from workers.jobs import LIVE
 from workers.models import Job, ShardRow, StageRow
@@ -35,7 +34,7 @@ class Claim:
     stage: str
     number: int
     attempt: int
-    config: Config
+    config: Mapping[str, Any]
     source: str | None
     until: str | None
     of: int
@@ -62,7 +61,7 @@ def claim(session: Session, queue: str, worker: str, pid: int) -> Claim | None:
     stage = session.get_one(StageRow, shard.stage_id)
     return Claim(
         shard.id, job.id, job.capture_id, job.owner_id, stage.id, stage.name, shard.number, shard.attempts,
-        parse(job.config), job.source, job.until, stage.shards,
+        job.config, job.source, job.until, stage.shards,
     )  # fmt: skip
 
 
@@ -159,17 +158,18 @@ def expired(session: Session, lease_s: float) -> list[ShardRow]:
 
 
 def take_back(session: Session, shard: ShardRow) -> bool:
-    """A shard whose process died waits again; its attempt counts. False if it was taken back or done in the meantime."""
+    """A shard whose process died waits again, its attempt counted. False if it need not: done, taken back before, its job ended."""
     mine = update(ShardRow).where(ShardRow.id == shard.id, ShardRow.state == "running", ShardRow.attempts == shard.attempts)
-    return _changed(session, mine.values(state="pending", worker=None, pid=None, fraction=0.0)) > 0
+    is_wanted = session.scalar(select(Job.state).where(Job.id == shard.job_id)) in LIVE
+    values = {"state": "pending" if is_wanted else "cancelled", "worker": None, "pid": None, "fraction": 0.0}
+    return _changed(session, mine.values(**values)) > 0 and is_wanted
 
 
 def waiting(session: Session) -> dict[str, int]:
     """Queue -> shards that may be begun now."""
-    query = (
-        select(ShardRow.queue, func.count()).where(ShardRow.state == "pending", ShardRow.not_before_s <= clock()).group_by(ShardRow.queue)
-    )
-    return {queue: count for queue, count in session.execute(query)}  # noqa: C416  (rows are no pairs to mypy)
+    query = select(ShardRow.queue, func.count()).join(Job, Job.id == ShardRow.job_id).group_by(ShardRow.queue)
+    rows = session.execute(query.where(ShardRow.state == "pending", ShardRow.not_before_s <= clock(), Job.state.in_(LIVE)))
+    return {queue: count for queue, count in rows}  # noqa: C416  (rows are no pairs to mypy)
 
 
 def idle_jobs(session: Session, quiet_s: float) -> list[str]:

@@ -20,6 +20,7 @@ from workers.claims import PLANNING
 from workers.errors import DatabaseAway
 from workers.models import ShardRow, StageRow
 from workers.node import Node
+from workers.places import sweep
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class Lease:
         with self.node.database.writing() as session:
             taken = claims.take_back(session, row)
         if taken:
+            sweep(self.node.settings)
             log.warning("the process of shard %d of job %s died (attempt %d)", row.number, row.job_id, row.attempts)
             self.node.events.tell(row.job_id, "warning", {"message": "a worker process died; its shard runs again", "code": "crashed"})
             self.node.tickets.send([row.queue])

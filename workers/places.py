@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from recon.storage import LocalStore
 from workers.bucket import Bucket
 from workers.cache import FolderCache
 from workers.objects import LocalObjects, Objects
@@ -41,7 +40,7 @@ class Place:
             if not path.is_file():
                 raise KeyError(key)
             return path
-        copies = LocalStore(self._copies / "uploads")
+        copies = NodeStore(self._copies / "uploads")
 
         def fetch() -> None:
             with copies.scratch() as folder:
@@ -69,6 +68,13 @@ class Place:
         if self.settings.bucket is None:
             return None
         return shared_bucket(self.settings).below(f"owners/{self.owner_id}")
+
+
+def sweep(settings: Settings) -> None:
+    """Remove what killed processes of this machine left in scratch folders, of all owners. Safe at any time."""
+    for parent in (settings.folder / "store", settings.folder / "cache"):
+        for root in parent.glob("owners/*/*"):
+            NodeStore(root).sweep()
 
 
 def shared_bucket(settings: Settings) -> Bucket:

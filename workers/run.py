@@ -23,10 +23,13 @@ def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
     settings = load_settings()
     settings.folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    from workers.places import sweep
     from workers.tasks import app, node
 
     node().database.upgrade()
+    sweep(settings)
     at_once = concurrency or max(1, min(settings.usable_cores, settings.usable_memory_mb // MB_A_PROCESS))
+    app.conf.worker_concurrency = at_once
     app.conf.worker_max_memory_per_child = settings.usable_memory_mb * 1024 // at_once  # kB; a larger process is replaced after its shard
     arguments = ["worker", "--queues", ",".join((*queues, ADVANCE_QUEUE)), "--concurrency", str(at_once), "--hostname", node().worker]
     app.worker_main([*arguments, "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"])

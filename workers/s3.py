@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -70,6 +71,17 @@ class S3Store(NodeStore):
         """Remove a folder: its DONE first, so that no half of it is ever seen."""
         self.bucket.delete([f"{key}/{DONE}"])
         self.bucket.delete([stored.key for stored in self.bucket.listed(f"{key}/")])
+
+    def sweep_bucket(self, older_s: float = 24 * 3600) -> int:
+        """Remove what killed pushes left in the bucket, once it is that old. Returns the number of objects."""
+        found = [(stored, PurePosixPath(stored.key)) for stored in self.bucket.listed()]
+        counted = {path.parent.as_posix() for _, path in found if path.name == DONE}
+        pushes = {f"{key}/{self.manifest(key)['push']}/" for key in counted}
+        # stage/shard/push/file: what lies deeper belongs to the file's name
+        old = [s.key for s, path in found if len(path.parts) > 3 and s.modified_s < time.time() - older_s]
+        orphans = [key for key in old if "/".join(key.split("/")[:3]) + "/" not in pushes]
+        self.bucket.delete(orphans)
+        return len(orphans)
 
     def _fetch(self, key: str) -> None:
         done = self.manifest(key)

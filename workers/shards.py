@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
+from recon.config import parse
 from recon.errors import Cancelled, ReconError, ResourceError, StageFailed
 from recon.executor import Machine
 from recon.pipeline import Run, stages_until
@@ -31,8 +32,6 @@ from workers.sources import Upload, local_source, prepare
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-AGAIN_S = 10.0
-"""Wait before another try where a server is away or a resource is short."""
 
 
 def run_next(node: Node, queue: str) -> bool:
@@ -72,14 +71,15 @@ def _run(node: Node, place: Place, claimed: Claim) -> None:
             return
         locks = node.settings.folder / "machine"
         machine = Machine(node.settings.usable_cores, node.settings.usable_memory_mb)
-        threads = max(1, machine.cores // machine.at_once(stage, claimed.of))
+        at_once = min(machine.at_once(stage, claimed.of), node.app.conf.worker_concurrency or machine.cores)
+        threads = max(1, machine.cores // at_once)
         device = best_device() if stage.gpu else "cpu"
         with reserved(locks, stage.memory_mb, machine.memory_mb), device_held(locks, device), threadpool_limits(limits=threads):
             run.run_shard(stage, claimed.number, Work(run.config.seed, threads, device, _teller(node, claimed)))
 
 
 def _run_of(place: Place, claimed: Claim, folder: Path) -> Run:
-    return Run(folder, claimed.config, place.store, stages_until(claimed.until))
+    return Run(folder, parse(claimed.config), place.store, stages_until(claimed.until))
 
 
 def _files_needed(place: Place, claimed: Claim) -> tuple[str, ...]:
@@ -139,12 +139,13 @@ def _failed(node: Node, claimed: Claim, error: ReconError) -> None:
     if not is_away and not (isinstance(error, ResourceError) and claimed.attempt < node.settings.attempts):
         _insist(lambda: stop(node, claimed.job_id, error, claimed.stage))
         return
-    log.warning("%s of job %s: %s; again in %.0f s", claimed.where, claimed.job_id, error, AGAIN_S)
+    wait_s = node.settings.lease_s / 6
+    log.warning("%s of job %s: %s; again in %.0f s", claimed.where, claimed.job_id, error, wait_s)
     node.events.tell(claimed.job_id, "warning", {"message": f"{claimed.where}: {error.message}; trying again", "code": error.code})
 
     def back() -> None:
         with node.database.writing() as session:
-            give_back(session, claimed, AGAIN_S, counted=not is_away)
+            give_back(session, claimed, wait_s, counted=not is_away)
 
     _insist(back)
 

@@ -86,6 +86,11 @@ def test_a_push_killed_before_its_end_is_invisible_and_another_takes_its_place(b
     assert [stored.key.rpartition("/")[2] for stored in bucket.listed("fuse-1/")] == ["a"]
     store = store_on(bucket, tmp_path / "store")
     assert not store.exists("fuse-1/0000")
+    fill(store, "fuse-2/0000", a="whole")
+    assert store.sweep_bucket() == 0  # it may still be under way
+    assert store.sweep_bucket(older_s=-60) == 1
+    assert [stored.key for stored in bucket.listed("fuse-1/")] == []
+    assert store.exists("fuse-2/0000")
     with pytest.raises(KeyError):
         store.pull("fuse-1/0000")
     fill(store, "fuse-1/0000", a="whole")
