@@ -169,7 +169,9 @@ class Bucket:
         with self._told(key):
             pages = self._client.get_paginator("list_parts").paginate(Bucket=self.name, Key=self.prefix + key, UploadId=upload)
             rows = [row for page in pages for row in page.get("Parts", ())]
-        return [Part(row["PartNumber"], row["Size"], row["ETag"].strip('"')) for row in rows]
+        rows.sort(key=lambda row: (row["PartNumber"], row["LastModified"]))
+        # SeaweedFS lists a part that was sent twice twice: the later one counts, as on AWS
+        return list({row["PartNumber"]: Part(row["PartNumber"], row["Size"], row["ETag"].strip('"')) for row in rows}.values())
 
     def finish_upload(self, key: str, upload: str, parts: Iterable[Part]) -> None:
         """Join the parts into the object."""
