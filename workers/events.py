@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +19,9 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["job", "stage", "progress", "log", "warning"]
 KEPT = 5000
+"""Events a job."""
 KEPT_S = 7 * 24 * 3600
+QUIET_S = 5.0
 START = "0-0"
 
 
@@ -34,7 +37,7 @@ class Told:
 def connect(broker_url: str) -> redis.Redis:
     """A client of the broker; commands wait a few seconds for a server that restarts."""
     url = broker_url.replace("redis+socket://", "unix://", 1)
-    retry = Retry(ExponentialBackoff(cap=1, base=0.05), 5)
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), 4)
     return redis.Redis.from_url(url, retry=retry, socket_connect_timeout=5, socket_timeout=30, health_check_interval=30)
 
 
@@ -43,15 +46,20 @@ class EventLog:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
+        self._quiet_until_s = 0.0
 
     def tell(self, job_id: str, kind: Kind, told: Mapping[str, Any]) -> None:
-        """Append an event. Nothing is raised: no job fails because nobody can listen."""
+        """Append an event. Nothing is raised, and a broker that is away is left alone for a while: no job fails or waits
+        because nobody can listen."""
+        if time.monotonic() < self._quiet_until_s:
+            return
         try:
             pipe = self.client.pipeline(transaction=False)
             pipe.xadd(_key(job_id), {"kind": kind, "told": json.dumps(dict(told))}, maxlen=KEPT, approximate=True)
             pipe.expire(_key(job_id), KEPT_S)
             pipe.execute()
         except redis.RedisError as error:
+            self._quiet_until_s = time.monotonic() + QUIET_S
             log.warning("an event of job %s was not told: %s", job_id, error)
 
     def read(self, job_id: str, after: str = START, wait_s: float = 0.0, count: int = 500) -> list[Told]:

@@ -44,11 +44,13 @@ def test_one_who_comes_back_misses_nothing(events: EventLog) -> None:
 def test_a_follower_is_told_at_once_and_looks_around_when_it_is_quiet(events: EventLog) -> None:
     follower = events.follow("job", wait_s=0.2)
     assert next(follower) is None
-    threading.Timer(0.1, lambda: events.tell("job", "stage", {"stage": "sfm"})).start()
+    teller = threading.Timer(0.1, lambda: events.tell("job", "stage", {"stage": "sfm"}))
+    teller.start()
     started_s = time.monotonic()
     event = next(event for event in follower if event is not None)
     assert (event.kind, event.told) == ("stage", {"stage": "sfm"})
     assert time.monotonic() - started_s < 1
+    teller.join()
 
 
 def test_what_was_told_outlives_the_brokers_death(broker: EmbeddedBroker, events: EventLog) -> None:

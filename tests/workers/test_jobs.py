@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from servers import wait_until
+from servers import Postgres, SeaweedFS, wait_until
 from service_fixtures import Service
 
 from recon.config import Config
@@ -143,6 +143,30 @@ def test_a_broker_that_is_killed_or_loses_everything_loses_no_job(service: Servi
     service.node.events.client.flushall()
     assert service.wait(job, 40).state == "done"
     assert sorted(row[0] for row in service.trace()) == list(range(6))
+    assert service.total(job) == sum(i**2 for i in range(6))
+
+
+@pytest.mark.parametrize("service", ["fleet"], indirect=True)
+def test_a_job_outlives_the_death_of_everything(service: Service, seaweed: SeaweedFS, postgres: Postgres) -> None:
+    service.start_worker()
+    for i in range(6):
+        (service.orders / str(i)).write_text("slow")
+    job = service.submit(service.add_toy_capture(6))
+    wait_until(lambda: len(service.trace()) >= 3, 20, "shards run")
+    service.stop_workers()
+    seaweed.kill()
+    postgres.kill()
+    assert service.broker.process is not None
+    service.broker.process.kill()
+    service.broker.process.wait()
+    survivor = service.start_worker()  # comes too early: it waits for the others
+    postgres.start()
+    time.sleep(1)
+    service.broker.start()
+    seaweed.start()
+    if survivor.poll() is not None:  # without a database it says so and ends, as a supervisor expects
+        service.start_worker()
+    assert service.wait(job, 60).state == "done", service.job(job).error
     assert service.total(job) == sum(i**2 for i in range(6))
 
 
