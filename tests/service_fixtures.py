@@ -53,14 +53,16 @@ class Service:
         self.orders.mkdir()
         (self.orders / "trace").touch()
 
-    def start_worker(self, *, real: bool = False, processes: int = 2) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, real: bool = False, processes: int = 2, queues: str = "cpu,gpu") -> subprocess.Popen[bytes]:
         values = self.settings.model_dump(exclude_defaults=True)
         environment = {f"RECON_{name.upper()}": str(value) for name, value in values.items()}
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
-        command = [sys.executable, "-m", "recon", "worker", "--concurrency"] if real else [sys.executable, toy_pipeline.__file__]
+        command = [sys.executable, toy_pipeline.__file__, str(processes), queues]
+        if real:
+            command = [sys.executable, "-m", "recon", "worker", "--concurrency", str(processes), "--queues", queues]
         with (self.folder / f"worker{len(self.workers)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [*command, str(processes)],
+                command,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment, **keys, "RECON_TEST_ORDERS": str(self.orders)},

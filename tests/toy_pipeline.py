@@ -1,6 +1,7 @@
 """A small pipeline that does as it is told, and a worker process that runs it.
 
-``python toy_pipeline.py``: a worker. A shard looks for its order in ``$RECON_TEST_ORDERS``: a file named like its number, with one word.
+``python toy_pipeline.py 2 cpu,gpu``: a worker of two processes. A shard looks for its order in ``$RECON_TEST_ORDERS``: a file
+named like its number, with one word.
 """
 
 from __future__ import annotations
@@ -75,4 +76,4 @@ if __name__ == "__main__":
     pipeline.PIPELINE = STAGES
     from workers.run import run_worker
 
-    run_worker(("cpu", "gpu"), int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    run_worker(tuple(sys.argv[2].split(",")), int(sys.argv[1]))

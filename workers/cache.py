@@ -27,6 +27,7 @@ class FolderCache:
         self.root = root
         self.max_bytes = max_bytes
         self._held: dict[str, int] = {}
+        self._has_grown = False
 
     def hold(self, key: str, fill: Callable[[], None]) -> Path:
         """The folder of ``key``, made by ``fill`` if it is not there, and not evicted until ``release``."""
@@ -42,6 +43,7 @@ class FolderCache:
             try:
                 if not (folder / DONE).is_file():  # another process may have been first
                     fill()
+                    self._has_grown = True
                     os.pwrite(handle, b"%d" % _size(folder), 0)
             finally:
                 os.close(handle)
@@ -52,7 +54,9 @@ class FolderCache:
         for handle in self._held.values():
             os.close(handle)
         self._held.clear()
-        self.make_room()
+        if self._has_grown:
+            self._has_grown = False
+            self.make_room()
 
     def make_room(self) -> None:
         """Evict the longest unused folders until the bound is kept. What another process holds stays."""

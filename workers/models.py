@@ -204,7 +204,7 @@ class ShardRow(Table):
 
 
 class Event(Table):
-    """What a job told that must outlive the stream: states, warnings, results of stages. No progress."""
+    """What a job told that must outlive the stream: its states and those of its stages. No progress."""
 
     __tablename__ = "events"
 

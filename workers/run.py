@@ -8,6 +8,8 @@ import os
 from recon.errors import ConfigError
 from workers.settings import load_settings
 
+log = logging.getLogger(__name__)
+
 MB_A_PROCESS = 1000
 """Least memory that a process of the pool is started for: what a typical shard needs (``Stage.memory_mb``)."""
 
@@ -23,9 +25,12 @@ def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
     settings = load_settings()
     settings.folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    from workers.broker import EmbeddedBroker
     from workers.places import sweep
     from workers.tasks import app, node
 
+    if not settings.broker and not EmbeddedBroker(settings).answers():
+        log.warning("no broker answers at %s: waiting for one. Set RECON_BROKER to use another", settings.broker_socket)
     node().database.upgrade()
     sweep(settings)
     at_once = concurrency or max(1, min(settings.usable_cores, settings.usable_memory_mb // MB_A_PROCESS))

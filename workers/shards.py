@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -14,7 +15,7 @@ from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
 from recon.config import parse
-from recon.errors import Cancelled, ReconError, ResourceError, StageFailed
+from recon.errors import Cancelled, DiskFull, ReconError, ResourceError, StageFailed
 from recon.executor import Machine
 from recon.pipeline import Run, stages_until
 from recon.stage import Stage, Work
@@ -41,7 +42,7 @@ def run_next(node: Node, queue: str) -> bool:
     if claimed is None:
         return False
     place = node.place(claimed.owner_id)
-    error = None
+    error: ReconError | None = None
     try:
         with _logs_told(node, claimed):
             _run(node, place, claimed)
@@ -49,13 +50,19 @@ def run_next(node: Node, queue: str) -> bool:
         error = raised
     except Exception as raised:
         log.error("%s of job %s failed\n%s", claimed.where, claimed.job_id, traceback.format_exc())
-        error = StageFailed(
-            f"{claimed.where} failed: {type(raised).__name__}: {raised}", "This is a fault in recon: please report it with the log"
-        )
+        error = _in_words(node, claimed, raised)
     finally:
         place.release()
     _ended(node, claimed) if error is None else _failed(node, claimed, error)
     return True
+
+
+def _in_words(node: Node, claimed: Claim, raised: Exception) -> ReconError:
+    """What went wrong around a shard; within it ``Run`` says so itself."""
+    if isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"{claimed.where}: the disk of {node.settings.folder} on {node.settings.node} is full", "Free some space there")
+    reason = f"{type(raised).__name__}: {raised}"
+    return StageFailed(f"{claimed.where} failed: {reason}", "This is a fault in recon: please report it with the log")
 
 
 def _run(node: Node, place: Place, claimed: Claim) -> None:

@@ -108,6 +108,18 @@ def test_cancelling_ends_shards_and_their_subprocesses_within_two_seconds(servic
 
 
 @pytest.mark.parametrize("service", ["embedded"], indirect=True)
+def test_stages_for_the_gpu_wait_for_a_worker_that_serves_them(service: Service) -> None:
+    service.start_worker(queues="cpu")
+    job = service.submit(service.add_toy_capture(2))
+    wait_until(lambda: service.stages(job)["features"] == "running", 20, "the stage before is done")
+    time.sleep(0.5)
+    assert service.trace() == []
+    gpu = service.start_worker(queues="gpu")
+    assert service.wait(job).state == "done"
+    assert {row[1] for row in service.trace()} == {gpu.pid}
+
+
+@pytest.mark.parametrize("service", ["embedded"], indirect=True)
 def test_a_worker_that_is_stopped_gives_its_shards_back(service: Service) -> None:
     worker = service.start_worker()
     (service.orders / "0").write_text("sleep")
