@@ -56,8 +56,8 @@ def square(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) 
         (orders / "child").write_text(str(child.pid))
         time.sleep(300)
     if word == "slow":
-        for i in range(8):
-            work.tell(i / 8, "slowly")
+        for i in range(6):
+            work.tell(i / 6, "slowly")
             time.sleep(0.1)
     (out / "n.txt").write_text(str(shard["i"] ** 2))
 

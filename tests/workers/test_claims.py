@@ -56,6 +56,13 @@ def test_priority_orders_one_owners_jobs(database: Database) -> None:
     assert taken == [high, high, low, low]
 
 
+def test_a_worker_claims_only_from_the_queues_that_it_serves(database: Database) -> None:
+    add_job(database, "a", 1)
+    with database.writing() as session:
+        assert claims.claim(session, "gpu", "w", 1) is None
+        assert claims.claim(session, "cpu", "w", 1) is not None
+
+
 def test_claimers_at_once_get_each_shard_once(database: Database) -> None:
     add_job(database, "a", 40)
     taken: list[int] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -37,12 +38,13 @@ def test_a_job_runs_through_and_the_next_finds_its_results(service: Service) -> 
     assert kinds[-1] == ("job", None, "done")
 
 
+@pytest.mark.parametrize("service", ["fleet"], indirect=True)
 def test_shards_of_a_killed_worker_run_elsewhere(service: Service) -> None:
     service.start_worker()
     service.start_worker()
-    for i in range(8):
+    for i in range(6):
         (service.orders / str(i)).write_text("slow")
-    job = service.submit(service.add_toy_capture(8))
+    job = service.submit(service.add_toy_capture(6))
     wait_until(lambda: len({row[1] for row in service.trace()}) == 2, 20, "both workers have shards")
     victim = service.workers[0]
     os.kill(victim.pid, signal.SIGKILL)
@@ -51,9 +53,10 @@ def test_shards_of_a_killed_worker_run_elsewhere(service: Service) -> None:
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in orphans), 2, "its processes end with it")
     assert service.wait(job, 30).state == "done", service.job(job).error
     assert time.monotonic() - killed_s < 20
-    assert service.total(job) == sum(i**2 for i in range(8))
+    assert service.total(job) == sum(i**2 for i in range(6))
 
 
+@pytest.mark.parametrize("service", ["embedded"], indirect=True)
 def test_a_shard_that_kills_its_worker_fails_the_job_after_three_attempts(service: Service) -> None:
     service.start_worker()
     (service.orders / "1").write_text("die")
@@ -69,25 +72,25 @@ def test_a_shard_that_kills_its_worker_fails_the_job_after_three_attempts(servic
 
 
 @pytest.mark.parametrize("service", ["embedded"], indirect=True)
-@pytest.mark.parametrize(
-    ("order", "code", "message", "attempts"),
-    [
+def test_a_failure_ends_the_job_with_its_reason(service: Service) -> None:
+    service.start_worker()
+    capture = service.add_toy_capture(3)
+    for order, code, message, attempts in (
         ("error", "no_overlap", "3 of 40 images", 1),
         ("fault", "failed", "stage 'features', shard 1 failed: ZeroDivisionError: by nought", 1),
-        ("full", "disk_full", "no room", 1),
-    ],
-)
-def test_a_failure_ends_the_job_with_its_reason(service: Service, order: str, code: str, message: str, attempts: int) -> None:
-    service.settings = service.settings.model_copy(update={"attempts": attempts})
-    service.start_worker()
-    (service.orders / "1").write_text(order)
-    job = service.wait(service.submit(service.add_toy_capture(3)))
-    assert job.state == "failed"
-    assert job.error is not None
-    assert (job.error["code"], job.error["message"], job.error["stage"]) == (code, message, "features")
-    assert service.node.events.read(job.id)[-1].told["error"]["code"] == code
+        ("full", "disk_full", "no room", 3),  # another machine may have room
+    ):
+        (service.orders / "1").write_text(order)
+        before = len([row for row in service.trace() if row[0] == 1])
+        job = service.wait(service.submit(capture))
+        assert job.state == "failed"
+        assert job.error is not None
+        assert (job.error["code"], job.error["message"], job.error["stage"]) == (code, message, "features")
+        assert service.node.events.read(job.id)[-1].told["error"]["code"] == code
+        assert len([row for row in service.trace() if row[0] == 1]) - before == attempts
 
 
+@pytest.mark.parametrize("service", ["fleet"], indirect=True)
 def test_cancelling_ends_shards_and_their_subprocesses_within_two_seconds(service: Service) -> None:
     service.start_worker()
     (service.orders / "0").write_text("sleep")
@@ -105,18 +108,6 @@ def test_cancelling_ends_shards_and_their_subprocesses_within_two_seconds(servic
     again = service.submit(capture)
     assert service.wait(again).state == "done"
     assert service.job(job).state == "cancelled"
-
-
-@pytest.mark.parametrize("service", ["embedded"], indirect=True)
-def test_stages_for_the_gpu_wait_for_a_worker_that_serves_them(service: Service) -> None:
-    service.start_worker(queues="cpu")
-    job = service.submit(service.add_toy_capture(2))
-    wait_until(lambda: service.stages(job)["features"] == "running", 20, "the stage before is done")
-    time.sleep(0.5)
-    assert service.trace() == []
-    gpu = service.start_worker(queues="gpu")
-    assert service.wait(job).state == "done"
-    assert {row[1] for row in service.trace()} == {gpu.pid}
 
 
 @pytest.mark.parametrize("service", ["embedded"], indirect=True)
@@ -172,10 +163,10 @@ def test_a_job_outlives_the_death_of_everything(service: Service, seaweed: Seawe
     service.broker.process.kill()
     service.broker.process.wait()
     survivor = service.start_worker()  # comes too early: it waits for the others
-    postgres.start()
-    time.sleep(1)
-    service.broker.start()
-    seaweed.start()
+    time.sleep(1.5)
+    with ThreadPoolExecutor() as pool:
+        for server in (postgres, service.broker, seaweed):
+            pool.submit(server.start)
     if survivor.poll() is not None:  # without a database it says so and ends, as a supervisor expects
         service.start_worker()
     assert service.wait(job, 60).state == "done", service.job(job).error
