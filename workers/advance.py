@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from recon.config import parse
-from recon.errors import ReconError
+from recon.errors import ReconError, StageFailed
 from recon.pipeline import Run, stages_until
 from recon.stage import Stage
 from workers.claims import PLANNING
@@ -50,6 +50,12 @@ def advance(node: Node, job_id: str) -> None:
         raise
     except ReconError as error:
         stop(node, job_id, error, "")
+    except Exception as error:
+        log.exception("job %s can't be advanced", job_id)
+        fault = StageFailed(
+            f"the job can't go on: {type(error).__name__}: {error}", "Results it builds on may have been deleted: run it again"
+        )
+        stop(node, job_id, fault, "")
     finally:
         place.release()
 
@@ -58,8 +64,13 @@ def stop(node: Node, job_id: str, error: ReconError, stage: str) -> None:
     """End a job with the reason, and tell it."""
     with node.database.writing() as session:
         job = locked(session, job_id)
-        if job is not None and fail_job(session, job, error, stage):
-            node.events.tell(job_id, "job", {"state": "failed", "error": {**in_words(error), "stage": stage}})
+        if job is None or not fail_job(session, job, error, stage):
+            return
+    tell_failed(node, job_id, error, stage)
+
+
+def tell_failed(node: Node, job_id: str, error: ReconError, stage: str) -> None:
+    node.events.tell(job_id, "job", {"state": "failed", "error": {**in_words(error), "stage": stage}})
 
 
 def _step(node: Node, place: Place, job_id: str) -> bool:

@@ -127,6 +127,11 @@ def give_back(session: Session, claimed: Claim, wait_s: float = 0.0, *, counted:
     return _changed(session, update(ShardRow).where(ShardRow.id == claimed.shard_id, *_ours(claimed)).values(**values)) > 0
 
 
+def drop(session: Session, claimed: Claim) -> None:
+    """Note that a shard of an ended job was stopped, so that its process is not taken for one that still runs it."""
+    _changed(session, update(ShardRow).where(ShardRow.id == claimed.shard_id, *_ours(claimed)).values(state="cancelled"))
+
+
 def give_back_all(session: Session, worker: str) -> list[tuple[int | None, str]]:
     """All shards of a worker that stops on request: no attempt is counted. Returns each one's process and queue."""
     rows = list(session.scalars(select(ShardRow).where(ShardRow.worker == worker, ShardRow.state == "running").with_for_update()))

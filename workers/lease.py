@@ -15,9 +15,10 @@ from kombu.exceptions import OperationalError
 from recon.errors import OutOfMemory, ReconError, StageCrashed
 from recon.pipeline import PIPELINE
 from workers import claims
-from workers.advance import stop
+from workers.advance import tell_failed
 from workers.claims import PLANNING
 from workers.errors import DatabaseAway
+from workers.jobs import fail_job, locked
 from workers.models import ShardRow, StageRow
 from workers.node import Node
 from workers.places import sweep
@@ -110,18 +111,23 @@ class Lease:
 
     def take_back(self, row: ShardRow) -> None:
         """Let a shard whose process died run again, or end its job if that happened too often."""
-        if row.attempts >= self.node.settings.attempts:
-            with self.node.database.reading() as session:
-                stage = session.get(StageRow, row.stage_id)
-            if stage is not None:
-                stop(self.node, row.job_id, self._reason(row, stage), stage.name)
+        sweep(self.node.settings)
+        error: ReconError | None = None
         with self.node.database.writing() as session:
-            taken = claims.take_back(session, row)
-        if taken:
-            sweep(self.node.settings)
-            log.warning("the process of shard %d of job %s died (attempt %d)", row.number, row.job_id, row.attempts)
-            self.node.events.tell(row.job_id, "warning", {"message": "a worker process died; its shard runs again", "code": "crashed"})
-            self.node.tickets.send([row.queue])
+            job = locked(session, row.job_id)
+            if job is None or not claims.take_back(session, row):
+                return
+            stage = session.get_one(StageRow, row.stage_id)
+            if row.attempts >= self.node.settings.attempts:
+                error = self._reason(row, stage)
+                fail_job(session, job, error, stage.name)
+        log.warning("the process of shard %d of stage '%s' of job %s died (attempt %d)", row.number, stage.name, row.job_id, row.attempts)
+        if error is not None:
+            tell_failed(self.node, row.job_id, error, stage.name)
+            return
+        told = {"stage": stage.name, "shard": row.number, "message": "a worker process died; the shard runs again", "code": "crashed"}
+        self.node.events.tell(row.job_id, "warning", told)
+        self.node.tickets.send([row.queue])
 
     def _reason(self, row: ShardRow, stage: StageRow) -> ReconError:
         what = "its planning" if row.number == PLANNING else f"shard {row.number} of {stage.shards}"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from threadpoolctl import threadpool_limits
 
 from recon.config import parse
@@ -20,7 +21,7 @@ from recon.executor import Machine
 from recon.pipeline import Run, stages_until
 from recon.stage import Stage, Work
 from workers.advance import advance, stop
-from workers.claims import PLANNING, Claim, claim, finish, give_back, progress
+from workers.claims import PLANNING, Claim, claim, drop, finish, give_back, progress
 from workers.database import owned
 from workers.errors import BrokerAway, DatabaseAway, StoreAway
 from workers.jobs import SOURCE, locked
@@ -141,6 +142,7 @@ def _failed(node: Node, claimed: Claim, error: ReconError) -> None:
     """Another try where that may help, else the end of the job."""
     if isinstance(error, Cancelled):
         log.info("%s of job %s was stopped", claimed.where, claimed.job_id)
+        _insist(lambda: _write(node, lambda session: drop(session, claimed)))
         return
     is_away = isinstance(error, StoreAway | DatabaseAway | BrokerAway)
     if not is_away and not (isinstance(error, ResourceError) and claimed.attempt < node.settings.attempts):
@@ -149,24 +151,20 @@ def _failed(node: Node, claimed: Claim, error: ReconError) -> None:
     wait_s = node.settings.lease_s / 6
     log.warning("%s of job %s: %s; again in %.0f s", claimed.where, claimed.job_id, error, wait_s)
     node.events.tell(claimed.job_id, "warning", {"message": f"{claimed.where}: {error.message}; trying again", "code": error.code})
-
-    def back() -> None:
-        with node.database.writing() as session:
-            give_back(session, claimed, wait_s, counted=not is_away)
-
-    _insist(back)
+    _insist(lambda: _write(node, lambda session: give_back(session, claimed, wait_s, counted=not is_away)))
 
 
 def _ended(node: Node, claimed: Claim) -> None:
-    def end() -> None:
-        with node.database.writing() as session:
-            finish(session, claimed)
-
-    _insist(end)
+    _insist(lambda: _write(node, lambda session: finish(session, claimed)))
     try:
         advance(node, claimed.job_id)
     except (StoreAway, DatabaseAway) as error:
         log.warning("job %s is advanced later: %s", claimed.job_id, error.message)
+
+
+def _write(node: Node, change: Callable[[Session], object]) -> None:
+    with node.database.writing() as session:
+        change(session)
 
 
 def _insist(write: Callable[[], None]) -> None:

@@ -129,7 +129,8 @@ def test_what_is_given_back_counts_no_attempt_and_may_wait(database: Database) -
     assert third.attempt == 1
 
 
-def test_an_ended_jobs_shards_are_not_run_and_not_wanted(database: Database) -> None:
+@pytest.mark.parametrize("by", ["its worker, dead", "its own process"])
+def test_an_ended_jobs_shards_are_not_run_and_not_wanted(database: Database, by: str) -> None:
     job = add_job(database, "a", 3)
     running = take(database)
     assert running is not None
@@ -144,8 +145,13 @@ def test_an_ended_jobs_shards_are_not_run_and_not_wanted(database: Database) -> 
         assert claims.progress(session, running, 0.5, "") is None
         assert claims.waiting(session) == {}
         (row,) = claims.expired(session, -1)
-        assert not claims.take_back(session, row)
+        if by == "its worker, dead":
+            assert not claims.take_back(session, row)
+        else:
+            claims.drop(session, running)
+    with database.reading() as session:
         assert claims.expired(session, -1) == []
+        assert claims.unwanted(session, "w") == []
 
 
 def test_a_forgotten_job_is_found(database: Database) -> None:
