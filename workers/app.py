@@ -30,7 +30,6 @@ def make_app(settings: Settings) -> Celery:
         task_default_queue=ADVANCE_QUEUE,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,  # a worker that is busy leaves messages to others
-        worker_soft_shutdown_timeout=settings.stop_s,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_proc_alive_timeout=60.0,

@@ -151,6 +151,11 @@ def keep_alive(session: Session, worker: str, processes: Collection[int]) -> lis
     return [row for row in running if row.pid not in processes]
 
 
+def is_busy(session: Session, worker: str) -> bool:
+    """Whether the worker runs any shard."""
+    return session.scalar(select(ShardRow.id).where(ShardRow.worker == worker, ShardRow.state == "running").limit(1)) is not None
+
+
 def unwanted(session: Session, worker: str) -> list[ShardRow]:
     """Shards that this worker runs for jobs that have ended."""
     query = select(ShardRow).join(Job, Job.id == ShardRow.job_id)

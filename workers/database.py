@@ -112,7 +112,7 @@ def owned(session: Session, kind: type[Row], id: object, owner_id: str) -> Row:
 def _sqlite_engine(url: str) -> Engine:
     database = make_url(url).database
     if database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        Path(database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_S})
 
     @event.listens_for(engine, "connect")

@@ -40,17 +40,28 @@ class Lease:
         self._looking = threading.Lock()
         os.register_at_fork(before=self._looking.acquire, after_in_parent=self._looking.release, after_in_child=self._looking.release)
         self._reached_since_s: float | None = None
-        self._stopping = False
+        self.is_stopping = False
+        self._hurried = False
 
-    def expect_stop(self) -> None:
-        """From now on processes that end were told to: that is no fault of their shards."""
-        self._stopping = True
+    def wind_up(self, wait_s: float) -> None:
+        """Give running shards that long to end, then close. The main thread waits here, so no other shard begins."""
+        self.is_stopping = True  # processes that end from now on were told to: that is no fault of their shards
+        end_s = time.monotonic() + wait_s
+        while time.monotonic() < end_s and not self._hurried and self._is_busy():
+            time.sleep(0.1)
+        self.close()
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        self._hurried = True
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
         """End, and give this worker's shards back to others, with their processes ended and no attempt counted."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._thread.join(10)
         try:
@@ -63,6 +74,13 @@ class Lease:
         self.node.tickets.send([queue for _, queue in given])
         if given:
             log.info("gave %d shards back", len(given))
+
+    def _is_busy(self) -> bool:
+        try:
+            with self.node.database.reading() as session:
+                return claims.is_busy(session, self.node.worker)
+        except DatabaseAway:
+            return True
 
     def _keep(self) -> None:
         sweep_s, next_sweep_s = self.node.settings.lease_s / 6, 0.0
@@ -89,7 +107,7 @@ class Lease:
             for row in unwanted:
                 row.state = "cancelled"
         end_processes(row.pid for row in unwanted if row.pid is not None)
-        for row in dead if not self._stopping else []:
+        for row in dead if not self.is_stopping else []:
             self.take_back(row)
 
     def sweep(self) -> None:

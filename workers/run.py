@@ -23,7 +23,7 @@ def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
     if unknown or not queues:
         raise ConfigError(f"there is no queue '{', '.join(unknown)}'", f"Queues are {', '.join(QUEUES)}")
     settings = load_settings()
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and secrets are in it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     from workers.broker import EmbeddedBroker
     from workers.places import sweep

@@ -64,19 +64,22 @@ class _Beside(bootsteps.StartStopStep):  # type: ignore[misc,unused-ignore]
 
     def start(self, parent: Any) -> None:  # noqa: ARG002
         self.lease.start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            self._tell_lease(number)
+        self._handle_signals()
 
-    def _tell_lease(self, number: int) -> None:
-        """Celery's handler ends the pool's processes itself; the lease must know before."""
-        celerys = signal.getsignal(number)
+    def _handle_signals(self) -> None:
+        """SIGTERM and Ctrl-C stop alike, a second one at once. Celery's handler comes last: it ends processes, but not what they began."""
+        stop = signal.getsignal(signal.SIGQUIT)
 
         def handle(number: int, frame: Any) -> None:
-            self.lease.expect_stop()
-            if callable(celerys):
-                celerys(number, frame)
+            if self.lease.is_stopping:
+                self.lease.hurry()
+                return
+            self.lease.wind_up(settings.stop_s)
+            if callable(stop):
+                stop(number, frame)
 
-        signal.signal(number, handle)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, handle)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002
         self.lease.close()

@@ -11,9 +11,11 @@ import psutil
 import pytest
 from servers import Postgres, SeaweedFS, wait_until
 from service_fixtures import Service
+from sqlalchemy import func, select
 
 from recon.config import Config
 from workers.jobs import cancel_job, locked
+from workers.models import ShardRow
 
 
 def test_a_job_runs_through_and_the_next_finds_its_results(service: Service) -> None:
@@ -112,23 +114,24 @@ def test_cancelling_ends_shards_and_their_subprocesses_within_two_seconds(servic
 
 @pytest.mark.parametrize("service", ["embedded"], indirect=True)
 def test_a_worker_that_is_stopped_gives_its_shards_back(service: Service) -> None:
-    worker = service.start_worker()
     (service.orders / "0").write_text("sleep")
-    job = service.submit(service.add_toy_capture(3))
-    wait_until(lambda: (service.orders / "child").exists(), 20, "the shard sleeps")
+    job = service.submit(service.add_toy_capture(2))
+    child = service.orders / "child"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        worker = service.start_worker()
+        wait_until(lambda: child.exists() and child.read_text() != "", 20, "the shard sleeps")
+        worker.send_signal(number)
+        stopped_s = time.monotonic()
+        worker.wait(10)
+        assert time.monotonic() - stopped_s < 8
+        assert not _alive(int(child.read_text()))
+        child.unlink()
     (service.orders / "0").unlink()
-    worker.send_signal(signal.SIGTERM)
-    stopped_s = time.monotonic()
-    worker.wait(10)
-    assert time.monotonic() - stopped_s < 8
     service.start_worker()
     assert service.wait(job).state == "done"
-    from sqlalchemy import func, select
-
-    from workers.models import ShardRow
-
     with service.node.database.reading() as session:
         assert session.scalar(select(func.max(ShardRow.attempts)).where(ShardRow.job_id == job)) == 1
+    assert service.settings.folder.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("service", ["embedded"], indirect=True)
