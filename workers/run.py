@@ -25,6 +25,8 @@ def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
     settings = load_settings()
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and secrets are in it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "botocore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     from workers.broker import EmbeddedBroker
     from workers.places import sweep
     from workers.tasks import app, node
