@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from recon.capture.records import Record
 from recon.config import Config
 
-START_S = 25.0
+START_S = 40.0
 """Mesh, texture, products and report of a small scene: one core."""
 FACE_S = 60e-6
 DECODE_S = 0.012
@@ -20,10 +20,10 @@ IMAGE_S = 1.5
 READ_S = 0.06
 DETECT_S = 0.9
 """A megapixel at which keypoints are detected."""
-MATCH_S = 0.12
-DENSE_S = 4.0
+MATCH_S = 0.2
+DENSE_S = 1.2
 """A megapixel of a depth map and neighbour."""
-BASE_MB = 900.0
+BASE_MB = 1600.0
 MPX_MB = 12.0
 """A megapixel of the largest image: it is held decoded a few times."""
 IMAGE_MB = 1.5

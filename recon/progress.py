@@ -31,8 +31,8 @@ def silent(event: Event) -> None:
 
 
 SHARE = {
-    "ingest": 2, "select": 3, "features": 10, "pairs": 1, "matches": 9, "sfm": 8, "georef": 1, "undistort": 4, "preview": 2,
-    "depth": 25, "fuse": 6, "mesh": 10, "texture": 12, "products": 8, "report": 1,
+    "ingest": 1, "select": 2, "features": 5, "pairs": 1, "matches": 11, "sfm": 8, "georef": 1, "undistort": 2, "preview": 5,
+    "depth": 22, "fuse": 6, "mesh": 16, "texture": 15, "products": 8, "report": 1,
 }  # fmt: skip
 """A stage's usual share of a run's time, in percent (see bench/): where a forecast starts from."""
 
