@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,14 +179,26 @@ def load(preset: str = "default", file: Path | None = None, overrides: tuple[str
 
     Raises ConfigError for an unknown preset or key (naming the nearest known one) and for a value out of range.
     """
-    if preset not in PRESETS:
-        raise ConfigError(f"unknown preset '{preset}'", f"Presets are {', '.join(PRESETS)}")
-    layers: list[Mapping[str, Any]] = [PRESETS[preset]]
-    if file is not None:
-        layers.append(_read_toml(file))
+    return layered(preset, options(file, overrides, seed))
+
+
+def options(file: Path | None = None, overrides: tuple[str, ...] = (), seed: int | None = None) -> dict[str, Any]:
+    """What these set, as plain values that are not checked yet."""
+    layers: list[Mapping[str, Any]] = [] if file is None else [_read_toml(file)]
     layers += [_parse_override(text) for text in overrides]
     if seed is not None:
         layers.append({"seed": seed})
+    return _merged(layers)
+
+
+def layered(preset: str, *layers: Mapping[str, Any]) -> Config:
+    """The preset, and each layer of plain values over what comes before it, option by option. Raises what ``load`` raises."""
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset '{preset}'", f"Presets are {', '.join(PRESETS)}")
+    return parse(_merged((PRESETS[preset], *layers)))
+
+
+def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -196,7 +208,7 @@ def load(preset: str = "default", file: Path | None = None, overrides: tuple[str
                     merged[key].update(value)
             else:
                 merged[key] = value
-    return parse(merged)
+    return merged
 
 
 def parse(values: Mapping[str, Any]) -> Config:

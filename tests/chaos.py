@@ -1,4 +1,4 @@
-"""Twenty jobs while workers, broker, database and store are killed at random moments. Not part of the suite:
+"""Twenty jobs over the API while it, workers, broker, database and store are killed at random moments. Not part of the suite:
 
 ``python tests/chaos.py embedded|fleet SEED`` prints what it killed, and how many shards ran more often than needed. Exit code 1 if a
 job did not end right.
@@ -6,27 +6,32 @@ job did not end right.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import toy_pipeline
-from servers import ACCESS_KEY, SECRET_KEY, Postgres, SeaweedFS
+from servers import ACCESS_KEY, SECRET_KEY, Postgres, SeaweedFS, free_ports
 from service_fixtures import Service
+from sqlalchemy import func, select
 
+from api.client import Recon
+from api.keys import make_key
 from recon import pipeline
-from recon.config import Config
 from workers.broker import EmbeddedBroker
 from workers.errors import DatabaseAway
+from workers.models import Job, Owner
 from workers.settings import Settings
 
-JOBS, WORKERS, LIMIT_S = 20, 2, 240
+JOBS, OWNERS, WORKERS, LIMIT_S = 20, 3, 2, 300
 
 
 class Chaos:
@@ -45,34 +50,54 @@ class Chaos:
         self.broker = EmbeddedBroker(self.settings)
         self.broker.start()
         self.service = Service(self.settings, self.folder, self.broker)
-        self.deeds["broker"] = self.kill_broker
+        (self.port,) = free_ports(1)
+        self.api = self.service.start_api(self.port)
+        self.deeds |= {"broker": self.kill_broker, "api": self.kill_api, "everything": self.kill_everything}
 
     def run(self) -> bool:
         for i in range(8):
             (self.service.orders / str(i)).write_text("slow")
         sizes = [3 + i % 4 for i in range(JOBS)]
-        owners = [f"owner{i % 3}" for i in range(JOBS)]
-        jobs = [
-            self.service.submit(self.service.add_toy_capture(n, owner), Config(seed=i), owner)
-            for i, (n, owner) in enumerate(zip(sizes, owners, strict=True))
-        ]
-        started_s = time.monotonic()
+        started_s, jobs = time.monotonic(), ["" for _ in sizes]
+        users = [threading.Thread(target=self.use, args=(owner, sizes, jobs)) for owner in range(OWNERS)]
+        for user in users:
+            user.start()
         while (left := self.left(jobs)) and time.monotonic() - started_s < LIMIT_S:
-            self.keep_workers()
+            self.keep_processes()
             time.sleep(self.rng.uniform(2, 5))
             deed = self.rng.choice(list(self.deeds))
             print(f"{time.monotonic() - started_s:4.0f} s, {left} jobs left: {deed}", flush=True)
             self.killed[deed] += 1
             self.deeds[deed]()
+        self.keep_processes()
+        for user in users:
+            user.join()
         right = sum(
             self.service.job(job).state == "done" and self.service.total(job) == sum(i**2 for i in range(n))
             for job, n in zip(jobs, sizes, strict=True)
         )
-        print(f"{right} of {JOBS} jobs ended right; {len(self.service.trace())} shards began, {sum(sizes)} needed; {dict(self.killed)}")
-        return right == JOBS
+        with self.service.node.database.reading() as session:
+            made = session.scalar(select(func.count()).select_from(Job))
+        print(f"{right} of {JOBS} jobs ended right, {made} were made; {len(self.service.trace())} shards began, {sum(sizes)} needed")
+        print(dict(self.killed))
+        return right == made == JOBS
+
+    def use(self, owner: int, sizes: list[int], jobs: list[str]) -> None:
+        """What one user does: upload, submit, and again, whatever happens to the service meanwhile."""
+        with self.service.node.database.writing() as session:
+            session.add(Owner(id=f"owner{owner}", name=f"owner{owner}"))
+            session.flush()
+            _, key = make_key(session, f"owner{owner}", "chaos")
+        with Recon(f"http://127.0.0.1:{self.port}", key, tries=20) as recon:
+            for i in range(owner, JOBS, OWNERS):
+                photo = self.folder / f"upload{i}" / "n.jpg"
+                photo.parent.mkdir()
+                photo.write_text(json.dumps({"n": sizes[i]}))
+                jobs[i] = recon.submit(recon.upload(photo, f"capture {i}")["id"], config={"seed": i})["id"]
 
     def close(self) -> None:
         self.service.stop_workers()
+        self.kill_api()
         self.broker.stop()
         if "database" in self.deeds:
             self.postgres.kill()
@@ -80,12 +105,14 @@ class Chaos:
 
     def left(self, jobs: list[str]) -> int:
         try:
-            return sum(self.service.job(job).state in ("queued", "running") for job in jobs)
+            return sum(not job or self.service.job(job).state in ("queued", "running") for job in jobs)
         except DatabaseAway:
             return len(jobs)
 
-    def keep_workers(self) -> None:
+    def keep_processes(self) -> None:
         """What a supervisor does."""
+        if self.api.poll() is not None:
+            self.api = self.service.start_api(self.port)
         while sum(worker.poll() is None for worker in self.service.workers) < WORKERS:
             self.service.start_worker()
 
@@ -108,6 +135,18 @@ class Chaos:
             self.broker.process.wait()
         time.sleep(self.rng.uniform(0, 2))
         self.broker.start()
+
+    def kill_api(self) -> None:
+        self.api.kill()
+        self.api.wait()
+
+    def kill_everything(self) -> None:
+        for worker in self.service.workers:
+            worker.kill()
+        self.kill_api()
+        for deed in ("broker", "database", "store"):
+            if deed in self.deeds:
+                self.deeds[deed]()
 
     def restart(self, server: Postgres | SeaweedFS) -> None:
         server.kill()

@@ -18,7 +18,7 @@ from recon.storage import LocalStore
 
 pytest_plugins = ["servers"]
 if importlib.util.find_spec("celery") is not None:  # the service's libraries are installed
-    pytest_plugins.append("service_fixtures")
+    pytest_plugins += ["service_fixtures", "api_fixtures"]
 
 
 @pytest.fixture

@@ -54,21 +54,22 @@ class Service:
         (self.orders / "trace").touch()
 
     def start_worker(self, *, real: bool = False, processes: int = 2, queues: str = "cpu,gpu") -> subprocess.Popen[bytes]:
-        values = self.settings.model_dump(exclude_defaults=True)
-        environment = {f"RECON_{name.upper()}": str(value) for name, value in values.items()}
-        keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         command = [sys.executable, toy_pipeline.__file__, str(processes), queues]
         if real:
             command = [sys.executable, "-m", "recon", "worker", "--concurrency", str(processes), "--queues", queues]
-        with (self.folder / f"worker{len(self.workers)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **environment, **keys, "RECON_TEST_ORDERS": str(self.orders)},
-            )
-        self.workers.append(process)
-        return process
+        self.workers.append(self._start(command, f"worker{len(self.workers)}.log"))
+        return self.workers[-1]
+
+    def start_api(self, port: int) -> subprocess.Popen[bytes]:
+        """An API process of its own, for the toy pipeline."""
+        return self._start([sys.executable, toy_pipeline.__file__, "api", str(port)], "api.log")
+
+    def _start(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+        values = self.settings.model_dump(exclude_defaults=True)
+        environment = {f"RECON_{name.upper()}": str(value) for name, value in values.items()}
+        keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "RECON_TEST_ORDERS": str(self.orders)}
+        with (self.folder / log).open("ab") as out:
+            return subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **environment, **keys})
 
     def stop_workers(self) -> None:
         for worker in self.workers:
@@ -149,6 +150,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
         values |= {"store": f"s3://recon/{tmp_path.name}", "s3_endpoint": seaweed.endpoint, "s3_region": "us-east-1"}
         values |= {"database": postgres.new_database()}
+    values |= getattr(request.node.get_closest_marker("service_settings"), "kwargs", {})
     settings = Settings(**values)
     with EmbeddedBroker(settings) as broker:
         built = Service(settings, tmp_path, broker)

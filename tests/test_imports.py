@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "__init__"},
     {"geometry"},
-    {"config", "stage", "progress", "storage"},
+    {"config", "stage", "progress", "storage", "system"},
     {"capture", "features", "matchers", "sfm", "dense", "surface", "products", "simulate", "evaluate"},
     {"stages", "cost", "inspect"},
     {"pipeline"},

@@ -1,7 +1,7 @@
 """A small pipeline that does as it is told, and a worker process that runs it.
 
-``python toy_pipeline.py 2 cpu,gpu``: a worker of two processes. A shard looks for its order in ``$RECON_TEST_ORDERS``: a file
-named like its number, with one word.
+``python toy_pipeline.py 2 cpu,gpu``: a worker of two processes; ``python toy_pipeline.py api 8000``: the API. A shard looks for its order
+in ``$RECON_TEST_ORDERS``: a file named like its number, with one word.
 """
 
 from __future__ import annotations
@@ -74,6 +74,15 @@ STAGES = (
 
 if __name__ == "__main__":
     pipeline.PIPELINE = STAGES
+    if sys.argv[1] == "api":
+        import uvicorn
+
+        from api.app import make_api
+        from api.settings import ApiSettings
+        from workers.settings import load_settings
+
+        uvicorn.run(make_api(load_settings(), ApiSettings()), port=int(sys.argv[2]), log_level="warning")
+        sys.exit()
     from workers.run import run_worker
 
     run_worker(tuple(sys.argv[2].split(",")), int(sys.argv[1]))

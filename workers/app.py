@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 QUEUES = ("cpu", "gpu")
 ADVANCE_QUEUE = "advance"
 """Of short messages, which every worker takes."""
-RUN_SHARD, ADVANCE = "recon.run_shard", "recon.advance"
+RUN_SHARD, ADVANCE, RUN_CHORE = "recon.run_shard", "recon.advance", "recon.run_chore"
 
 
 def make_app(settings: Settings) -> Celery:
@@ -54,6 +54,10 @@ class Tickets:
         """Have some worker look what a job needs next."""
         self._send([(ADVANCE, (job_id,), ADVANCE_QUEUE)])
 
+    def chore(self, chore_id: str) -> None:
+        """Have some worker do a chore, if nobody has begun it."""
+        self._send([(RUN_CHORE, (chore_id,), ADVANCE_QUEUE)])
+
     def waiting(self, queue: str) -> int:
         """Messages in a queue that no worker has taken."""
         with self.app.connection_for_read() as connection:
@@ -63,7 +67,7 @@ class Tickets:
     def _send(self, messages: Sequence[tuple[str, tuple[str, ...], str]]) -> None:
         try:
             with (
-                self.app.connection_for_write(transport_options={"socket_connect_timeout": 2}) as connection,
+                self.app.connection_for_write(transport_options={"socket_connect_timeout": 2, "max_retries": 0}) as connection,
                 connection.Producer() as producer,
             ):
                 for name, arguments, queue in messages:

@@ -16,6 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from workers.bound import bound
 from workers.errors import BrokerAway
 from workers.settings import Settings
 
@@ -51,7 +52,7 @@ class EmbeddedBroker:
         ]  # fmt: skip
         with (self.folder / "log.txt").open("ab") as out:
             # a session of its own: Ctrl-C is for us to handle
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)  # noqa: S603
+            self.process = subprocess.Popen(bound(command), stdout=out, stderr=out, start_new_session=True)  # noqa: S603
         end = time.monotonic() + _START_S
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +30,8 @@ _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "507"}
 _WRITTEN_BEFORE = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 _NO_CONDITIONS = {"501", "NotImplemented"}
+_WITH_CHECKSUMS = "sha256:"
+"""Begins the ids of uploads each part of which must come with its SHA-256: AWS wants to know before the first."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Part:
     number: int
     size: int
     etag: str
+    sha256: str = ""
+    """Base64; of an upload with checksums."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,14 @@ class Bucket:
                     key = row["Key"][len(self.prefix) :]
                     yield Stored(key, row["Size"], row["LastModified"].timestamp(), row["ETag"].strip('"'))
 
+    def folders(self) -> Iterator[str]:
+        """What objects' keys begin with, up to the first '/'."""
+        with self._told(self.prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.prefix, Delimiter="/")
+            for page in pages:
+                for row in page.get("CommonPrefixes", ()):
+                    yield row["Prefix"][len(self.prefix) :].rstrip("/")
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no error."""
         waiting = [{"Key": self.prefix + key} for key in keys]
@@ -154,40 +167,61 @@ class Bucket:
 
     # -- uploads in parts, by a client of ours or by whoever holds a presigned URL
 
-    def start_upload(self, key: str) -> str:
-        """Begin a multipart upload; returns its id."""
+    def start_upload(self, key: str, *, checksums: bool = False) -> str:
+        """Begin a multipart upload; returns its id. With ``checksums`` every part must come with its SHA-256."""
+        wanted = {"ChecksumAlgorithm": "SHA256"} if checksums else {}
         with self._told(key):
-            return str(self._client.create_multipart_upload(Bucket=self.name, Key=self.prefix + key)["UploadId"])
+            id = self._client.create_multipart_upload(Bucket=self.name, Key=self.prefix + key, **wanted)["UploadId"]
+        return f"{_WITH_CHECKSUMS if checksums else ''}{id}"
 
     def send_part(self, key: str, upload: str, number: int, content: bytes) -> Part:
         with self._told(key):
-            answer = self._client.upload_part(Bucket=self.name, Key=self.prefix + key, UploadId=upload, PartNumber=number, Body=content)
+            answer = self._client.upload_part(**self._of(key, upload), PartNumber=number, Body=content)
         return Part(number, len(content), answer["ETag"].strip('"'))
 
     def parts(self, key: str, upload: str) -> list[Part]:
         """The parts that have arrived, by number."""
         with self._told(key):
-            pages = self._client.get_paginator("list_parts").paginate(Bucket=self.name, Key=self.prefix + key, UploadId=upload)
+            pages = self._client.get_paginator("list_parts").paginate(**self._of(key, upload))
             rows = [row for page in pages for row in page.get("Parts", ())]
         rows.sort(key=lambda row: (row["PartNumber"], row["LastModified"]))
         # SeaweedFS lists a part that was sent twice twice: the later one counts, as on AWS
-        return list({row["PartNumber"]: Part(row["PartNumber"], row["Size"], row["ETag"].strip('"')) for row in rows}.values())
+        return list({row["PartNumber"]: _part(row) for row in rows}.values())
 
     def finish_upload(self, key: str, upload: str, parts: Iterable[Part]) -> None:
         """Join the parts into the object."""
-        rows = [{"PartNumber": part.number, "ETag": part.etag} for part in sorted(parts, key=lambda part: part.number)]
+        rows = [
+            {"PartNumber": part.number, "ETag": part.etag, **({"ChecksumSHA256": part.sha256} if part.sha256 else {})}
+            for part in sorted(parts, key=lambda part: part.number)
+        ]
         with self._told(key):
-            self._client.complete_multipart_upload(
-                Bucket=self.name, Key=self.prefix + key, UploadId=upload, MultipartUpload={"Parts": rows}
-            )
+            self._client.complete_multipart_upload(**self._of(key, upload), MultipartUpload={"Parts": rows})
 
     def drop_upload(self, key: str, upload: str) -> None:
         """Forget a multipart upload and its parts; one that is gone already is no error."""
         try:
             with self._told(key):
-                self._client.abort_multipart_upload(Bucket=self.name, Key=self.prefix + key, UploadId=upload)
+                self._client.abort_multipart_upload(**self._of(key, upload))
         except KeyError:
             return
+
+    @staticmethod
+    def has_checksums(upload: str) -> bool:
+        return upload.startswith(_WITH_CHECKSUMS)
+
+    def _of(self, key: str, upload: str) -> dict[str, Any]:
+        return {"Bucket": self.name, "Key": self.prefix + key, "UploadId": upload.removeprefix(_WITH_CHECKSUMS)}
+
+    def drop_uploads(self, but: Collection[str], older_s: float) -> int:
+        """Forget the multipart uploads that are not among ``but``, if they began so long ago. Returns how many."""
+        ids = {upload.removeprefix(_WITH_CHECKSUMS) for upload in but}
+        with self._told(self.prefix):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=self.prefix)
+            rows = [row for page in pages for row in page.get("Uploads", ()) if row["UploadId"] not in ids]
+        old = [row for row in rows if row["Initiated"].timestamp() <= time.time() - older_s]
+        for row in old:
+            self.drop_upload(row["Key"][len(self.prefix) :], row["UploadId"])
+        return len(old)
 
     # -- URLs for clients
 
@@ -200,8 +234,11 @@ class Bucket:
         """A URL to PUT the object to. With a checksum the store refuses any other content (x-amz-checksum-sha256 must be sent)."""
         return self._presigned("put_object", key, expires_s, {"ChecksumSHA256": sha256_base64} if sha256_base64 else {})
 
-    def url_to_put_part(self, key: str, upload: str, number: int, expires_s: int) -> str:
-        return self._presigned("upload_part", key, expires_s, {"UploadId": upload, "PartNumber": number})
+    def url_to_put_part(self, key: str, upload: str, number: int, expires_s: int, size: int | None = None, sha256_base64: str = "") -> str:
+        """A URL to PUT one part to: of that size and no other; with a checksum, of that content (x-amz-checksum-sha256 must be sent)."""
+        wanted = {"PartNumber": number, **({} if size is None else {"ContentLength": size})}
+        checked = {"ChecksumSHA256": sha256_base64} if sha256_base64 else {}
+        return self._presigned("upload_part", key, expires_s, {"UploadId": self._of(key, upload)["UploadId"], **wanted, **checked})
 
     def _presigned(self, call: str, key: str, expires_s: int, more: Mapping[str, Any]) -> str:
         place = {"Bucket": self.name, "Key": self.prefix + key, **more}
@@ -295,6 +332,10 @@ def _client_of(
 
 
 _TRANSFER = TransferConfig(multipart_threshold=2 * PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4)
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    return Part(row["PartNumber"], row["Size"], row["ETag"].strip('"'), row.get("ChecksumSHA256", ""))
 
 
 def _code(error: ClientError) -> str:

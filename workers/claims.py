@@ -39,6 +39,7 @@ class Claim:
     until: str | None
     of: int
     """Shards of the stage, done ones included."""
+    traceparent: str | None = None
 
     @property
     def where(self) -> str:
@@ -61,7 +62,7 @@ def claim(session: Session, queue: str, worker: str, pid: int) -> Claim | None:
     stage = session.get_one(StageRow, shard.stage_id)
     return Claim(
         shard.id, job.id, job.capture_id, job.owner_id, stage.id, stage.name, shard.number, shard.attempts,
-        job.config, job.source, job.until, stage.shards,
+        job.config, job.source, job.until, stage.shards, job.traceparent,
     )  # fmt: skip
 
 

@@ -6,9 +6,14 @@ ResourceError
 ├── StoreDamaged      what came back is not what was written
 ├── BrokerAway        Redis or Valkey does not answer
 └── DatabaseAway      the database does not answer
+InputError
+├── DamagedUpload     a file's content is not the one whose SHA-256 was announced
+└── TooSlow           looking at a capture took longer than any honest one does
+ReconError
+└── OverStorage       a file is larger than its owner may still store
 """
 
-from recon.errors import ResourceError
+from recon.errors import InputError, ReconError, ResourceError
 
 
 class StoreAway(ResourceError):
@@ -29,3 +34,15 @@ class BrokerAway(ResourceError):
 
 class DatabaseAway(ResourceError):
     code = "database_away"
+
+
+class DamagedUpload(InputError):
+    code = "damaged_upload"
+
+
+class TooSlow(InputError):
+    code = "too_slow"
+
+
+class OverStorage(ReconError):
+    code = "over_quota"

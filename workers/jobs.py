@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from recon.config import Config
 from recon.errors import InputError, ReconError
 from recon.pipeline import stages_until
+from workers.announce import announce
 from workers.database import clock, owned
 from workers.models import Capture, Event, Job, ShardRow, StageRow
+from workers.tracing import traceparent
 
 SOURCE = "source"
 """The step before the pipeline's stages: listing the capture's files."""
 LIVE = ("queued", "running")
+RETRIED = ("failed", "cancelled")
+"""Ends from which a job can go on."""
+COMPLETE = ("done", "cached")
+"""States of a stage that needs nothing more."""
 PRIORITIES = range(10)
 
 
@@ -29,7 +35,7 @@ def create_job(
     until: str | None = None,
     priority: int = 4,
 ) -> Job:
-    """A queued job. The caller commits, then sends ``advance``; if that is lost, workers find the job by themselves.
+    """A queued job. The caller commits, then tells its event and sends ``advance``; if that is lost, workers find the job.
 
     KeyError for a capture that is not the owner's, ConfigError for an unknown stage, InputError for a priority out of range.
     """
@@ -40,6 +46,7 @@ def create_job(
     values = config.model_dump(mode="json")
     job = Job(owner_id=owner_id, capture_id=capture_id, config=values, preset=preset, until=until, priority=priority)
     job.advanced_s = session.scalars(select(clock())).one()
+    job.traceparent = traceparent()
     session.add(job)
     session.flush()
     for position, name in enumerate((SOURCE, *(stage.name for stage in stages))):
@@ -72,6 +79,26 @@ def cancel_job(session: Session, job: Job) -> bool:
     return end_job(session, job, "cancelled")
 
 
+def retry_job(session: Session, job: Job) -> bool:
+    """Have a failed or cancelled job go on where it stopped. The caller has it locked, commits, then sends ``advance``.
+
+    False if it did not end so, or while the processes of its shards are still being ended.
+    """
+    running = select(ShardRow.id).where(ShardRow.job_id == job.id, ShardRow.state == "running").limit(1)
+    if job.state not in RETRIED or session.scalar(running) is not None:
+        return False
+    for stage in session.scalars(select(StageRow).where(StageRow.job_id == job.id, StageRow.state.not_in(COMPLETE))):
+        undone = delete(ShardRow).where(ShardRow.stage_id == stage.id, ShardRow.state != "done")  # the others say what they took
+        session.execute(undone, execution_options={"synchronize_session": False})
+        stage.state, stage.shards, stage.shards_done, stage.message = "waiting", 0, 0, ""
+        stage.started_s = stage.ended_s = None
+    job.state, job.stage, job.error = "queued", None, None
+    job.started_s = job.ended_s = None
+    job.advanced_s = session.scalars(select(clock())).one()
+    note(session, job, "job", {"state": "queued"})
+    return True
+
+
 def fail_job(session: Session, job: Job, error: ReconError, stage: str) -> bool:
     """End a job with the reason. False if it had ended before."""
     return end_job(session, job, "failed", {**in_words(error), "stage": stage})
@@ -89,5 +116,7 @@ def _end_rows(session: Session, job: Job, state: str) -> None:
 
 
 def note(session: Session, job: Job, kind: str, told: dict[str, Any]) -> None:
-    """Keep an event that must outlive the stream."""
+    """Keep an event that must outlive the stream. A job's states are also told to its owner's webhooks."""
     session.add(Event(owner_id=job.owner_id, job_id=job.id, kind=kind, told=told))
+    if kind == "job":
+        announce(session, job.owner_id, f"job.{told['state']}", {"job_id": job.id, "capture_id": job.capture_id, **told})

@@ -1,4 +1,4 @@
-"""What a worker does beside its shards: it renews their lease, ends those that nobody wants, and finds work that was forgotten."""
+"""What a worker does beside its shards and chores: it renews their lease, ends those that nobody wants, finds forgotten work."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from kombu.exceptions import OperationalError
 
 from recon.errors import OutOfMemory, ReconError, StageCrashed
 from recon.pipeline import PIPELINE
-from workers import claims
+from workers import chores, claims
 from workers.advance import tell_failed
+from workers.app import ADVANCE_QUEUE
 from workers.claims import PLANNING
 from workers.errors import DatabaseAway
+from workers.intake import drop_unfinished
 from workers.jobs import fail_job, locked
-from workers.models import ShardRow, StageRow
+from workers.models import Chore, ShardRow, StageRow
 from workers.node import Node
 from workers.places import sweep
 
@@ -59,7 +61,7 @@ class Lease:
         self._thread.start()
 
     def close(self) -> None:
-        """End, and give this worker's shards back to others, with their processes ended and no attempt counted."""
+        """End, and give this worker's work back to others, with its processes ended and no attempt counted."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -67,18 +69,21 @@ class Lease:
         try:
             with self.node.database.writing() as session:
                 given = claims.give_back_all(session, self.node.worker)
+                left = chores.give_back_all(session, self.node.worker)
         except DatabaseAway as error:
             log.warning("shards could not be given back, others take them in %.0f s: %s", self.node.settings.lease_s, error.message)
             return
-        end_processes(pid for pid, _ in given if pid is not None)
+        end_processes(pid for pid, _ in (*given, *left) if pid is not None)
         self.node.tickets.send([queue for _, queue in given])
-        if given:
-            log.info("gave %d shards back", len(given))
+        for _, chore_id in left:
+            self.node.tickets.chore(chore_id)
+        if given or left:
+            log.info("gave %d shards and %d chores back", len(given), len(left))
 
     def _is_busy(self) -> bool:
         try:
             with self.node.database.reading() as session:
-                return claims.is_busy(session, self.node.worker)
+                return claims.is_busy(session, self.node.worker) or chores.is_busy(session, self.node.worker)
         except DatabaseAway:
             return True
 
@@ -100,15 +105,20 @@ class Lease:
                     log.exception("a fault while looking after shards")
 
     def look(self) -> None:
-        """Renew the lease, end unwanted shards, take back those whose process died."""
+        """Renew the lease, end unwanted work, take back what was left by a process that died."""
         with self.node.database.writing() as session:
-            dead = claims.keep_alive(session, self.node.worker, _own_processes())
+            alive = _own_processes()
+            dead = claims.keep_alive(session, self.node.worker, alive)
+            lost = chores.keep_alive(session, self.node.worker, alive)
+            stopped = chores.unwanted(session, self.node.worker)
             unwanted = claims.unwanted(session, self.node.worker)
             for row in unwanted:
                 row.state = "cancelled"
-        end_processes(row.pid for row in unwanted if row.pid is not None)
+        end_processes([*stopped, *(row.pid for row in unwanted if row.pid is not None)])
         for row in dead if not self.is_stopping else []:
             self.take_back(row)
+        for chore in lost if not self.is_stopping else []:
+            self.take_back_chore(chore)
 
     def sweep(self) -> None:
         """Find shards of workers that vanished, tickets that were lost, jobs that nobody advances."""
@@ -118,14 +128,19 @@ class Lease:
             vanished = claims.expired(session, self.node.settings.lease_s)
             waiting = claims.waiting(session)
             idle = claims.idle_jobs(session, self.node.settings.lease_s / 2)
+            left, due = chores.expired(session, self.node.settings.lease_s), chores.due(session)
         if now_s - self._reached_since_s > self.node.settings.lease_s / 2:  # else the others were cut off as long as we were
             for row in vanished:
                 log.warning("worker %s was not heard of for %.0f s: its shard runs again", row.worker, self.node.settings.lease_s)
                 self.take_back(row)
+            for chore in left:
+                self.take_back_chore(chore)
         for queue, count in waiting.items():
             self.node.tickets.send([queue] * max(0, count - self.node.tickets.waiting(queue)))
         for job_id in idle:
             self.node.tickets.advance(job_id)
+        for chore_id in due if due and self.node.tickets.waiting(ADVANCE_QUEUE) < len(due) else []:
+            self.node.tickets.chore(chore_id)
 
     def take_back(self, row: ShardRow) -> None:
         """Let a shard whose process died run again, or end its job if that happened too often."""
@@ -146,6 +161,19 @@ class Lease:
         told = {"stage": stage.name, "shard": row.number, "message": "a worker process died; the shard runs again", "code": "crashed"}
         self.node.events.tell(row.job_id, "warning", told)
         self.node.tickets.send([row.queue])
+
+    def take_back_chore(self, lost: Chore) -> None:
+        """Likewise for a chore."""
+        sweep(self.node.settings)
+        what = "looking at the capture" if lost.kind == chores.INSPECT else "the import"
+        error = StageCrashed(f"{what}: the worker process died {lost.attempts} times", "Please report it with the log")
+        with self.node.database.writing() as session:
+            state = chores.take_back(session, lost, self.node.settings.attempts, error)
+        if state == "failed":
+            drop_unfinished(self.node, lost)
+        elif state is not None:
+            self.node.tickets.chore(lost.id)
+        log.warning("the process of a chore (%s) of capture %s died (attempt %d)", lost.kind, lost.capture_id, lost.attempts)
 
     def _reason(self, row: ShardRow, stage: StageRow) -> ReconError:
         what = "its planning" if row.number == PLANNING else f"shard {row.number} of {stage.shards}"

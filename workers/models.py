@@ -2,6 +2,7 @@
 
 owner ─ key, webhook ─ delivery
       └ capture ─ file ─ part
+                └ chore
                 └ job ─ stage ─ shard
                       └ event, artifact
 """
@@ -85,10 +86,12 @@ class Capture(Table):
     """``code``, ``message``, ``remedy``."""
     created_s: Mapped[float] = mapped_column(default=time.time)
     expires_s: Mapped[float | None]
+    deleted_s: Mapped[float | None]
+    """Deleted by its owner: nobody finds it any more, and the next sweep removes it."""
 
 
 class File(Table):
-    """One file of a capture. ``state``: uploading, whole."""
+    """One file of a capture. ``state``: uploading, whole, damaged."""
 
     __tablename__ = "files"
     __table_args__ = (UniqueConstraint("capture_id", "name"),)
@@ -110,7 +113,7 @@ class File(Table):
 
 
 class Part(Table):
-    """A part of a file that has arrived."""
+    """A part of a file that goes to S3 with a checksum, which S3 wants to hear again in the end. What has arrived, the store knows."""
 
     __tablename__ = "parts"
     __table_args__ = (UniqueConstraint("file_id", "number"),)
@@ -145,12 +148,18 @@ class Job(Table):
     stage: Mapped[str | None]
     error: Mapped[dict[str, Any] | None]
     """``code``, ``message``, ``remedy``, ``stage``."""
+    expected_s: Mapped[float | None]
+    """Seconds of the whole job on the machine that inspected the capture, as ``recon.cost`` sees it."""
+    traceparent: Mapped[str | None]
+    """Span of the request that made it, as W3C trace context: its shards' spans go below."""
     created_s: Mapped[float] = mapped_column(default=time.time)
     advanced_s: Mapped[float] = mapped_column(default=0.0)
     """When ``advance`` last looked at it, by the database's clock."""
     started_s: Mapped[float | None]
     ended_s: Mapped[float | None]
     expires_s: Mapped[float | None]
+    deleted_s: Mapped[float | None]
+    """Deleted by its owner: nobody finds it any more, and the next sweep removes it."""
 
 
 class StageRow(Table):
@@ -164,6 +173,8 @@ class StageRow(Table):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     name: Mapped[str]
     position: Mapped[int]
+    key: Mapped[str | None]
+    """Key of its folders in the store, once it has begun. What no row names belongs to no job any more."""
     state: Mapped[str] = mapped_column(default="waiting")
     shards: Mapped[int] = mapped_column(default=0)
     shards_done: Mapped[int] = mapped_column(default=0)
@@ -217,7 +228,7 @@ class Event(Table):
 
 
 class Artifact(Table):
-    """A file that a finished job gives to its user."""
+    """A file that a job gives to its user. ``kind``: result, or preview while it runs."""
 
     __tablename__ = "artifacts"
     __table_args__ = (UniqueConstraint("job_id", "name"),)
@@ -226,11 +237,42 @@ class Artifact(Table):
     owner_id: Mapped[str] = _owner()
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     name: Mapped[str]
+    kind: Mapped[str] = mapped_column(default="result", server_default="result")
     folder: Mapped[str]
     """Key of the store's folder that it lies in."""
+    path: Mapped[str | None]
+    """Its name in that folder, where that is another."""
     size: Mapped[int]
     sha256: Mapped[str]
     created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Chore(Table):
+    """Work on a capture that some worker does apart from jobs. ``kind``: inspect, import.
+
+    ``state``: pending, running, done, failed, cancelled.
+    """
+
+    __tablename__ = "chores"
+    __table_args__ = (Index("ix_chores_state_next", "state", "not_before_s"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    capture_id: Mapped[str] = mapped_column(ForeignKey("captures.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    what: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Of an import: ``url``, what its owner may still store, and how far it is: ``files``, ``bytes``."""
+    state: Mapped[str] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Times it was begun and neither ended nor given back."""
+    worker: Mapped[str | None] = mapped_column(index=True)
+    pid: Mapped[int | None]
+    seen_s: Mapped[float | None]
+    """When its worker last said that it lives, by the database's clock."""
+    not_before_s: Mapped[float] = mapped_column(default=0.0)
+    error: Mapped[dict[str, Any] | None]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    ended_s: Mapped[float | None]
 
 
 class Webhook(Table):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import secrets
-import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from workers.bucket import CHUNK_BYTES, Part, Stored
+from workers.parts import LocalUpload, PartWriter, drop
 
 _UPLOADS = ".uploads"
+_UPLOAD = re.compile("[0-9]+x[0-9a-f]{32}")
 
 
 class Objects(Protocol):
@@ -29,6 +31,7 @@ class Objects(Protocol):
     def parts(self, key: str, upload: str) -> list[Part]: ...
     def finish_upload(self, key: str, upload: str, parts: Iterable[Part]) -> None: ...
     def drop_upload(self, key: str, upload: str) -> None: ...
+    def drop_uploads(self, but: Collection[str], older_s: float) -> int: ...
 
 
 class LocalObjects:
@@ -69,7 +72,7 @@ class LocalObjects:
         path = self.path(key)
         if if_absent and path.exists():
             return False
-        _write_whole(path, [content])
+        _write_whole(path, content)
         return True
 
     def listed(self, prefix: str = "") -> Iterator[Stored]:
@@ -82,75 +85,70 @@ class LocalObjects:
         for key in keys:
             self.path(key).unlink(missing_ok=True)
 
-    def start_upload(self, key: str) -> str:
+    def start_upload(self, key: str, part_bytes: int = 0) -> str:
+        """Begin an upload; returns its id. If all parts but the last will have ``part_bytes``, they need not be joined in the end."""
         self.path(key)
-        upload = secrets.token_hex(16)
-        self._parts_folder(upload).mkdir(parents=True)
+        upload = f"{part_bytes}x{secrets.token_hex(16)}"
+        (self.root / _UPLOADS / upload).mkdir(parents=True)
         return upload
 
+    def part_writer(self, key: str, upload: str, number: int) -> PartWriter:
+        """Takes a part as it comes. KeyError if the upload was finished, dropped or never begun."""
+        return PartWriter(self._upload(key, upload), number)
+
     def send_part(self, key: str, upload: str, number: int, content: bytes | Iterable[bytes]) -> Part:
-        """Keep a part; content may come in pieces. KeyError if the upload was finished, dropped or never begun."""
-        folder = self._open_upload(key, upload)
-        size, digest = _write_whole(folder / f"{number:05d}", [content] if isinstance(content, bytes) else content)
-        (folder / f"{number:05d}.sha256").write_text(digest)
-        return Part(number, size, digest)
+        """Keep a part; content may come in pieces."""
+        with self.part_writer(key, upload, number) as writer:
+            for piece in [content] if isinstance(content, bytes) else content:
+                writer.write(piece)
+            return writer.keep()
 
     def parts(self, key: str, upload: str) -> list[Part]:
-        folder = self._open_upload(key, upload)
-        found = sorted(path for path in folder.iterdir() if path.name.isdigit())
-        return [Part(int(path.name), path.stat().st_size, _digest(path)) for path in found]
+        return self._upload(key, upload).parts()
 
-    def finish_upload(self, key: str, upload: str, parts: Iterable[Part]) -> None:
-        """Join the parts. Called again after a kill it begins anew, and after success it raises KeyError."""
-        folder = self._open_upload(key, upload)
-        names = [f"{part.number:05d}" for part in sorted(parts, key=lambda part: part.number)]
-        _write_whole(self.path(key), (chunk for name in names for chunk in _chunks(folder / name)))
-        self.drop_upload(key, upload)
+    def finish_upload(self, key: str, upload: str, parts: Iterable[Part], sha256: str | None = None) -> None:
+        """Make the parts the object. KeyError if that was done, also by another process meanwhile; Busy while one does it.
+
+        DamagedUpload, and nothing is finished, if the content has another SHA-256.
+        """
+        self._upload(key, upload).finish(self.path(key), [part.number for part in parts], sha256)
 
     def drop_upload(self, key: str, upload: str) -> None:
         self.path(key)
-        shutil.rmtree(self._parts_folder(upload), ignore_errors=True)
+        drop(self._folder(upload))
 
-    def _open_upload(self, key: str, upload: str) -> Path:
-        folder = self._parts_folder(upload)
-        if not folder.is_dir():
-            raise KeyError(key)
-        return folder
+    def drop_uploads(self, but: Collection[str], older_s: float) -> int:
+        """Forget the uploads in parts that are not among ``but``, if nothing came for so long. Returns how many."""
+        before_s = time.time() - older_s
+        old = [folder for folder in (self.root / _UPLOADS).glob("*") if folder.name not in but and _seen_s(folder) <= before_s]
+        for folder in old:
+            drop(folder)
+        return len(old)
 
-    def _parts_folder(self, upload: str) -> Path:
-        if not upload.isalnum():
+    def _upload(self, key: str, upload: str) -> LocalUpload:
+        self.path(key)
+        return LocalUpload(self._folder(upload), int(upload.partition("x")[0]))
+
+    def _folder(self, upload: str) -> Path:
+        if not _UPLOAD.fullmatch(upload):
             raise ValueError(f"no id of an upload: {upload!r}")
         return self.root / _UPLOADS / upload
 
 
-def _write_whole(path: Path, chunks: Iterable[bytes]) -> tuple[int, str]:
-    """Write beside, sync, rename. Returns size and SHA-256."""
+def _seen_s(folder: Path) -> float:
+    """When something last changed in it."""
+    return max((path.stat().st_mtime for path in (folder, *folder.iterdir())), default=0.0)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    size, digest = 0, hashlib.sha256()
     try:
         with beside.open("wb") as stream:
-            for chunk in chunks:
-                size += stream.write(chunk)
-                digest.update(chunk)
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    return size, digest.hexdigest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
-
-
-def _digest(path: Path) -> str:
-    """Of a part, as it was computed when it arrived; anew if a kill came between the two files."""
-    noted = path.with_suffix(".sha256")
-    if noted.is_file() and (text := noted.read_text()):
-        return text
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -6,6 +6,7 @@ import logging
 import os
 
 from recon.errors import ConfigError
+from workers.logs import log_as_json
 from workers.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ def run_worker(queues: tuple[str, ...], concurrency: int = 0) -> None:
     settings = load_settings()
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and secrets are in it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+    if settings.json_logs:
+        log_as_json()
     for chatty in ("alembic", "botocore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     from workers.broker import EmbeddedBroker

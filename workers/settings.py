@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     attempts: int = Field(3, ge=1, description="a shard that ended its worker process so many times fails its job")
     lease_s: float = Field(60.0, ge=3, description="a worker not heard of for so long is taken for dead, and its shards run elsewhere")
     stop_s: float = Field(5.0, ge=0, description="how long a worker that is told to stop waits for its shards before it gives them back")
+    inspect_s: float = Field(600.0, gt=0, description="looking at a capture's files may take so long")
+    allow_private: bool = Field(False, description="imports and webhooks may reach private addresses: for tests and closed networks only")
+    json_logs: bool = Field(False, description="logs as JSON, a line each")
+    import_buckets: str = Field("", description="comma-separated buckets that every owner may import from, with the workers' credentials")
 
     @property
     def folder(self) -> Path:
@@ -73,6 +77,11 @@ class Settings(BaseSettings):
             )
         prefix = parts.path.strip("/")
         return parts.netloc, f"{prefix}/" if prefix else ""
+
+    @property
+    def importable(self) -> frozenset[str]:
+        """Names of the buckets that anybody may import from."""
+        return frozenset(name.strip() for name in self.import_buckets.split(",") if name.strip())
 
     @cached_property
     def usable_cores(self) -> int:

@@ -25,11 +25,13 @@ from workers.claims import PLANNING, Claim, claim, drop, finish, give_back, prog
 from workers.database import owned
 from workers.errors import BrokerAway, DatabaseAway, StoreAway
 from workers.jobs import SOURCE, locked
+from workers.logs import about
 from workers.memory import best_device, device_held, reserved
 from workers.models import Capture, File
 from workers.node import Node
 from workers.places import Place
 from workers.sources import Upload, local_source, prepare
+from workers.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +44,17 @@ def run_next(node: Node, queue: str) -> bool:
         claimed = claim(session, queue, node.worker, os.getpid())
     if claimed is None:
         return False
+    with about(job=claimed.job_id, stage=claimed.stage, shard=claimed.number, owner=claimed.owner_id):
+        _run_claimed(node, claimed)
+    return True
+
+
+def _run_claimed(node: Node, claimed: Claim) -> None:
     place = node.place(claimed.owner_id)
     error: ReconError | None = None
     try:
-        with _logs_told(node, claimed):
+        traced = span(claimed.stage, claimed.traceparent, job=claimed.job_id, shard=claimed.number, attempt=claimed.attempt)
+        with _logs_told(node, claimed), traced:
             _run(node, place, claimed)
     except ReconError as raised:
         error = raised
@@ -55,7 +64,6 @@ def run_next(node: Node, queue: str) -> bool:
     finally:
         place.release()
     _ended(node, claimed) if error is None else _failed(node, claimed, error)
-    return True
 
 
 def _in_words(node: Node, claimed: Claim, raised: Exception) -> ReconError:
@@ -142,20 +150,20 @@ def _failed(node: Node, claimed: Claim, error: ReconError) -> None:
     """Another try where that may help, else the end of the job."""
     if isinstance(error, Cancelled):
         log.info("%s of job %s was stopped", claimed.where, claimed.job_id)
-        _insist(lambda: _write(node, lambda session: drop(session, claimed)))
+        insist(lambda: _write(node, lambda session: drop(session, claimed)))
         return
     is_away = isinstance(error, StoreAway | DatabaseAway | BrokerAway)
     if not is_away and not (isinstance(error, ResourceError) and claimed.attempt < node.settings.attempts):
-        _insist(lambda: stop(node, claimed.job_id, error, claimed.stage))
+        insist(lambda: stop(node, claimed.job_id, error, claimed.stage))
         return
     wait_s = node.settings.lease_s / 6
     log.warning("%s of job %s: %s; again in %.0f s", claimed.where, claimed.job_id, error, wait_s)
     node.events.tell(claimed.job_id, "warning", {"message": f"{claimed.where}: {error.message}; trying again", "code": error.code})
-    _insist(lambda: _write(node, lambda session: give_back(session, claimed, wait_s, counted=not is_away)))
+    insist(lambda: _write(node, lambda session: give_back(session, claimed, wait_s, counted=not is_away)))
 
 
 def _ended(node: Node, claimed: Claim) -> None:
-    _insist(lambda: _write(node, lambda session: finish(session, claimed)))
+    insist(lambda: _write(node, lambda session: finish(session, claimed)))
     try:
         advance(node, claimed.job_id)
     except (StoreAway, DatabaseAway) as error:
@@ -167,7 +175,7 @@ def _write(node: Node, change: Callable[[Session], object]) -> None:
         change(session)
 
 
-def _insist(write: Callable[[], None]) -> None:
+def insist(write: Callable[[], None]) -> None:
     """Write to the database however long it is away: until then this process could claim nothing else anyway."""
     while True:
         try:

@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from recon.capture.source import Source, SourceFile, open_source, read_source, write_source
 from recon.errors import EmptyCapture, InputError
+from workers.errors import StoreDamaged
+from workers.names import checked_name
 from workers.places import Place
 
 _UPLOAD, _UNPACKED = "upload:", "unpacked:"
@@ -43,7 +45,7 @@ def prepare(place: Place, uploads: Sequence[Upload]) -> str:
     if not uploads:
         raise EmptyCapture("the capture has no file", "Upload photos, a video or a zip first")
     with place.store.scratch() as folder, place.store.scratch() as workspace:
-        objects = _lay_out(place, uploads, workspace / "capture")
+        objects = lay_out(place, uploads, workspace / "capture")
         alone = workspace / "capture" / uploads[0].name
         source = open_source(alone if len(uploads) == 1 else workspace / "capture", workspace)
         files = [replace(file, path=_kept(file, objects, workspace, folder)) for file in source.files]
@@ -69,18 +71,23 @@ def local_source(place: Place, key: str, names: Collection[str]) -> Iterator[Pat
         yield folder
 
 
-def _lay_out(place: Place, uploads: Sequence[Upload], root: Path) -> dict[str, str]:
-    """The uploads under their names below root, and each path's object."""
+def lay_out(place: Place, uploads: Sequence[Upload], root: Path) -> dict[str, str]:
+    """The uploads under their names below root, to be read only, and each path's object."""
     objects = {}
     for upload in uploads:
-        name = PurePosixPath(upload.name)
-        if name.is_absolute() or ".." in name.parts or not name.parts or "\0" in upload.name:
-            raise InputError(f"{upload.name!r} is no name of a file within a capture", "Rename it")
-        target = root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path = place.upload_path(upload.object)
+        target = root / checked_name(upload.name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise InputError(f"{upload.name!r} lies in a folder that has the name of a file of the capture", "Rename it") from None
+        try:
+            path = place.upload_path(upload.object)
+        except KeyError:
+            raise StoreDamaged(f"{upload.name!r} is gone from the store", "Delete the file and upload it again") from None
         try:
             os.link(path, target)
+        except FileExistsError:
+            raise InputError(f"{upload.name!r} is the name of a folder of the capture too", "Rename it") from None
         except OSError:  # another file system
             shutil.copyfile(path, target)
         objects[str(target)] = upload.object

@@ -1,4 +1,4 @@
-"""The worker: the Celery app with its two tasks, and what surrounds them in each process."""
+"""The worker: the Celery app with its tasks, and what surrounds them in each process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 from celery import bootsteps, signals
 
 from workers.advance import advance as advance_job
-from workers.app import ADVANCE, RUN_SHARD, make_app
+from workers.app import ADVANCE, RUN_CHORE, RUN_SHARD, make_app
 from workers.errors import DatabaseAway, StoreAway
 from workers.lease import Lease
 from workers.node import Node
+from workers.run_chore import run_chore as run_chore_of
 from workers.settings import load_settings
 from workers.shards import run_next
+from workers.tracing import close as close_traces
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,15 @@ def advance(job_id: str) -> None:
         advance_job(node(), job_id)
     except (StoreAway, DatabaseAway) as error:
         log.warning("job %s is advanced later: %s", job_id, error.message)
+
+
+@app.task(name=RUN_CHORE)
+def run_chore(chore_id: str) -> None:
+    """Inspect a capture, or import files into it."""
+    try:
+        run_chore_of(node(), chore_id)
+    except DatabaseAway as error:
+        log.warning("%s", error.message)
 
 
 class _Beside(bootsteps.StartStopStep):  # type: ignore[misc,unused-ignore]
@@ -97,3 +108,8 @@ def _process_started(**_: Any) -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(settings.usable_cores))
+
+
+@signals.worker_process_shutdown.connect
+def _process_ends(**_: Any) -> None:
+    close_traces()

@@ -36,13 +36,14 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     model.transform(found.world_from_model if found else level_frame(model, records, rng))
     (out / "model").mkdir()
     model.write_binary(out / "model")
-    write_json(out / "georef.json", {**(_metric(found, model) if found else _arbitrary()), "warnings": warnings})
+    model.export_PLY(out / "sparse.ply")  # for a viewer to show while the dense stages run
+    write_json(out / "georef.json", {**(_metric(found) if found else _arbitrary()), "warnings": warnings})
 
 
 def _from_gps(
     model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...], config: Config, rng: np.random.Generator
 ) -> tuple[Georeference | None, list[str]]:
-    from recon.sfm.georeference import LEAST_FIXES, georeference, gps_fixes
+    from recon.sfm.georeference import georeference, gps_fixes
 
     registered = {image.name: image.image_id for image in model.images.values() if image.has_pose}
     fixes = gps_fixes(records, registered)
@@ -51,11 +52,8 @@ def _from_gps(
     if not fixes:
         return None, ["no image has a GPS position: lengths are in an arbitrary unit, so measure one known length to scale the model"]
     found = georeference(model, fixes, config.georef.max_gps_error_m, rng)
-    if found is None:
-        return None, [
-            f"{len(fixes)} GPS positions are too few, too close together or too far from the cameras' path to scale the model "
-            f"({LEAST_FIXES} that agree within {config.georef.max_gps_error_m:g} m are needed): lengths are in an arbitrary unit"
-        ]
+    if isinstance(found, str):
+        return None, [f"{found}: lengths are in an arbitrary unit, so measure one known length to scale the model"]
     warnings = []
     if not found.used.all():
         warnings.append(
@@ -68,8 +66,7 @@ def _from_gps(
     return found, warnings
 
 
-def _metric(found: Georeference, model: pycolmap.Reconstruction) -> dict[str, Any]:
-    centers = {image.name: image.projection_center() for image in model.images.values() if image.has_pose}
+def _metric(found: Georeference) -> dict[str, Any]:
     return {
         "frame": "enu",
         "metric": True,
@@ -85,7 +82,7 @@ def _metric(found: Georeference, model: pycolmap.Reconstruction) -> dict[str, An
         "scale": float(found.world_from_model.scale),
         "rms_m": found.rms_m,
         "rms_east_north_up_m": np.sqrt((found.residuals_m[found.used] ** 2).mean(0)).tolist(),
-        "sigma_scale": found.sigma_scale(np.array([centers[name] for name in found.names])),
+        "sigma_scale": found.sigma_scale,
         "gps_used": int(found.used.sum()),
         "gps_rejected": int((~found.used).sum()),
     }
@@ -96,4 +93,4 @@ def _arbitrary() -> dict[str, Any]:
     return {"frame": "plane", "metric": False, "source": "none", "unit": "arbitrary", **nothing, "gps_used": 0, "gps_rejected": 0}
 
 
-stage = Stage("georef", ("select", "sfm"), run, seeded=True, memory_mb=800)
+stage = Stage("georef", ("select", "sfm"), run, seeded=True, memory_mb=800, version=3)

@@ -1,0 +1,171 @@
+"""``/v1/jobs/{id}/artifacts``: the list, one file, one zip of chosen ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Security
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.artifacts import schemas
+from api.artifacts.kept import Kept
+from api.artifacts.media import disposition, etag, headers, media_type
+from api.artifacts.ranges import OutOfRange, is_known, wanted
+from api.artifacts.zipped import zipped
+from api.errors import Absent, Conflict, Forbidden
+from api.jobs.schemas import JobId
+from api.problems import problem, responses
+from api.service import Caller, Reader, Service, ServiceDep, bearer, mine, scoped, the_caller
+from recon.errors import ReconError
+from workers.models import Artifact, Job
+
+router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], generate_unique_id_function=lambda route: route.name)
+
+_BYTES: dict[str, Any] = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", **_BYTES},
+    206: {"description": "The part that `Range` asked for", **_BYTES},
+    304: {"description": "The client has it already (`If-None-Match`)"},
+    307: {"description": "Where the store gives it away; `Range` works there too"},
+}
+
+
+_signed = APIKeyQuery(name="token", auto_error=False, scheme_name="signed", description="Of a signed URL, as the list gives it")
+
+
+def the_holder(
+    request: Request,
+    service: ServiceDep,
+    id: JobId,
+    name: str,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    token: Annotated[str | None, Security(_signed)],
+) -> Caller:
+    """Who has a key that may read, or a URL that we signed for this very file."""
+    if token is None:
+        return scoped("read")(the_caller(request, service, credentials))
+    told = service.signer.check(token, "artifact")
+    if (told["job"], told["name"]) != (id, name):
+        raise Forbidden("the URL is for another file", "Ask for a new one")
+    request.state.owner_id = told["owner"]  # for the log
+    return Caller(told["owner"], "", frozenset({"read"}))
+
+
+Holder = Annotated[Caller, Depends(the_holder)]
+
+
+@router.get("/{id}/artifacts", summary="List a job's artifacts", responses=responses(401, 403, 404, 422, 429, 503))
+def list_artifacts(request: Request, id: JobId, caller: Reader, service: ServiceDep) -> schemas.Artifacts:
+    """Results of a job that is done, and previews of one that runs. Each comes with a URL that needs no key."""
+    with service.node.database.reading() as session:
+        job = mine(session, Job, id, caller)
+        return schemas.Artifacts(items=[_shown(service, request, row) for row in _rows(session, job)])
+
+
+@router.get(
+    "/{id}/artifacts.zip",
+    summary="Download artifacts as one zip",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The zip", "content": {"application/zip": {}}}, **responses(401, 403, 404, 409, 422, 429, 502, 503)},
+)
+def get_artifacts_zip(
+    id: JobId,
+    caller: Reader,
+    service: ServiceDep,
+    name: Annotated[list[str] | None, Query(max_length=1000, description="the artifacts wanted; left out: all results")] = None,
+) -> StreamingResponse:
+    """Made while it is sent, so its length is not known before. A zip that breaks off does not open: fetch it again."""
+    with service.node.database.reading() as session:
+        chosen = _chosen(_rows(session, mine(session, Job, id, caller)), name)
+    with service.place(caller.owner_id) as place:
+        kept = Kept(place)
+        for artifact in chosen:  # once it has begun there is no other way to say that one is missing than to break off
+            kept.key(artifact)
+    told = {"Content-Disposition": disposition(f"{id}.zip"), "X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+    return StreamingResponse(zipped(kept, chosen), headers=told, media_type="application/zip")
+
+
+@router.head("/{id}/artifacts/{name:path}", include_in_schema=False)
+@router.get(
+    "/{id}/artifacts/{name:path}",
+    summary="Download an artifact",
+    response_class=StreamingResponse,
+    responses={**_FILE, **responses(401, 403, 404, 416, 422, 429, 502, 503)},
+)
+def get_artifact(
+    request: Request,
+    id: JobId,
+    name: str,
+    caller: Holder,
+    service: ServiceDep,
+    stream: Annotated[bool, Query(description="never redirect: for clients that can't follow")] = False,
+) -> Response:
+    """The file, whole or the one range asked for, with its SHA-256 as ETag. From a store on S3 the answer is where to fetch it."""
+    with service.node.database.reading() as session:
+        artifact = _named(session, mine(session, Job, id, caller), name)
+    told = headers(artifact.name, artifact.sha256)
+    if is_known(request.headers.get("if-none-match"), etag(artifact.sha256)):
+        return Response(status_code=304, headers={key: told[key] for key in ("ETag", "Cache-Control")})
+    with service.place(caller.owner_id) as place:
+        kept = Kept(place)
+        url = None if stream or request.method == "HEAD" else kept.url(artifact, service.api.url_s)
+        if url is not None:
+            return RedirectResponse(url, 307, {"Cache-Control": "private, no-store"})
+        return _sent(request, kept, artifact, told)
+
+
+def _sent(request: Request, kept: Kept, artifact: Artifact, told: dict[str, str]) -> Response:
+    """The bytes, through this process."""
+    key = kept.checked_key(artifact)
+    asked = request.headers.get("range") if request.method == "GET" else None
+    try:
+        part = wanted(asked, request.headers.get("if-range"), etag(artifact.sha256), artifact.size)
+    except OutOfRange:
+        beyond = {"Content-Range": f"bytes */{artifact.size}"}
+        return problem(416, "out_of_range", f"{artifact.name} has {artifact.size} bytes, none of them in that range", headers=beyond)
+    start, end = part or (0, artifact.size)
+    told = {**told, "Content-Length": str(end - start)}
+    if request.method == "HEAD":
+        return Response(headers=told)
+    if part is not None:
+        told["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size}"
+    return StreamingResponse(kept.objects.stream(key, start, end), 200 if part is None else 206, told)
+
+
+def _rows(session: Session, job: Job) -> list[Artifact]:
+    return list(session.scalars(select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.name)))
+
+
+def _named(session: Session, job: Job, name: str) -> Artifact:
+    # PostgreSQL knows no text with a NUL, not even to say that there is none
+    row = None if "\0" in name else session.scalar(select(Artifact).where(Artifact.job_id == job.id, Artifact.name == name))
+    if row is None:
+        raise _absent(name)
+    return row
+
+
+def _absent(name: str) -> ReconError:
+    return Absent(f"the job has no artifact {name[:200]!r}", "List them with GET /v1/jobs/{id}/artifacts")
+
+
+def _chosen(rows: list[Artifact], names: list[str] | None) -> list[Artifact]:
+    if names is None:
+        chosen = [row for row in rows if row.kind == "result"]
+        if not chosen:
+            raise Conflict("the job has no results", "Wait until it is done")
+        return chosen
+    if missing := set(names) - {row.name for row in rows}:
+        raise _absent(min(missing))
+    return [row for row in rows if row.name in names]
+
+
+def _shown(service: Service, request: Request, row: Artifact) -> schemas.Artifact:
+    token = service.signer.sign("artifact", service.api.url_s, owner=row.owner_id, job=row.job_id, name=row.name)
+    url = service.url(request, f"/v1/jobs/{row.job_id}/artifacts/{quote(row.name)}?token={token}")
+    return schemas.Artifact(
+        id=row.id, name=row.name, kind=row.kind, size=row.size, sha256=row.sha256, media_type=media_type(row.name), url=url
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Captures, their files, and uploads in parts."""

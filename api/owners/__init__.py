@@ -1,0 +1,1 @@
+"""Whoever a key belongs to: limits, usage, keys."""

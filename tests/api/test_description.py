@@ -1,0 +1,59 @@
+"""The OpenAPI document against the API itself: schemathesis on all of it, with nothing that fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from api_fixtures import Api
+
+EXCLUDED = {
+    "positive_data_acceptance": "rules that no JSON schema can state refuse some bodies that fit it: a cursor that no page named, a part "
+    "number beyond a file's last, a host without a public address, a time that has passed",
+}
+"""Checks that are left out, and why."""
+
+
+@pytest.mark.parametrize("api", ["embedded"], indirect=True)
+def test_the_api_keeps_to_its_description(api: Api, tmp_path: Path) -> None:
+    capture = api.add_capture({"n.jpg": b'{"n": 1}'})
+    (file,) = api.client.get(f"/v1/captures/{capture}/files").json()["items"]
+    job = api.client.post("/v1/jobs", json={"capture_id": capture}).json()["id"]
+    hook = api.client.post("/v1/webhooks", json={"url": "https://93.184.215.14/hook"}).json()["id"]
+    write_config(tmp_path / "schemathesis.toml", capture_id=capture, file_id=file["id"], webhook_id=hook, job_id=job)
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"), "run", f"{api.url}/v1/openapi.json",
+        "--header", f"Authorization: {api.client.headers['Authorization']}",
+        "--max-examples", "5", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--checks", "all",
+        "--exclude-checks", ",".join(EXCLUDED), "--suppress-health-check", "all", "--no-color",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert f"Selected: {_operations(api)}/{_operations(api)}" in done.stdout  # it looked at all of them
+
+
+def write_config(path: Path, job_id: str, **ids: str) -> None:
+    """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none."""
+    given = "".join(f'"path.{name}" = "{id}"\n' for name, id in ids.items())
+    spared = '[[operations]]\ninclude-method = "DELETE"\nparameters = { "path.id" = "0", "path.capture_id" = "0", "path.file_id" = "0" }\n'
+    jobs = f'[[operations]]\ninclude-path-regex = "^/v1/jobs/"\nexclude-method = "DELETE"\nparameters = {{ "path.id" = "{job_id}" }}\n'
+    path.write_text(f"[parameters]\n{given}\n{jobs}\n{spared}")
+
+
+def test_every_operation_is_described(api: Api) -> None:
+    document = api.client.get("/v1/openapi.json").json()
+    names = []
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            names.append(operation["operationId"])
+            assert operation["summary"], path
+            assert operation["description"], path
+            problems = [told for status, told in operation["responses"].items() if status[0] == "4"]
+            assert all("application/problem+json" in told["content"] for told in problems), path
+    assert len(names) == len(set(names)) > 30
+
+
+def _operations(api: Api) -> int:
+    return sum(len(operations) for operations in api.client.get("/v1/openapi.json").json()["paths"].values())
