@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recon.capture.records import read_json, write_json
+from recon.capture.records import read_json, replace_json
+from recon.capture.source import VIDEO_SUFFIXES
 from recon.errors import EmptyCapture, NotFound
 from recon.process import WORKSPACE
+from recon.system import end_with_parent
 
-VIDEO_OR_ZIP = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".3gp", ".insv", ".360", ".zip"}
+VIDEO_OR_ZIP = VIDEO_SUFFIXES | {".zip"}
 _POLL_S = 0.5
 
 Row = dict[str, Any]
@@ -58,18 +61,20 @@ class Batch:
         return [self.rows[name] for name in found]
 
     def watch(self) -> list[Row]:
-        """Run captures as they arrive and settle, until Ctrl-C; then return the rows."""
+        """Run captures as they arrive and settle, until Ctrl-C; then return the rows. What fails is tried once."""
         since: dict[str, tuple[str, float]] = {}  # name -> its signature, and since when it is so
+        tried: set[tuple[str, str]] = set()
         try:
             while True:
                 for capture in self._captures():
-                    stamp, now = signature(capture), time.monotonic()
-                    if since.get(capture.name, ("", 0.0))[0] != stamp:
-                        since[capture.name] = (stamp, now)
-                    settled = now - since[capture.name][1] >= self.settle_s
-                    tried = self.rows.get(capture.name, {}).get("signature") == stamp
-                    if settled and not tried and capture.name not in self._running and len(self._running) < self.jobs:
-                        self._start(capture.name, stamp)
+                    name, stamp, now = capture.name, signature(capture), time.monotonic()
+                    if since.get(name, ("", 0.0))[0] != stamp:
+                        since[name] = (stamp, now)
+                    settled = now - since[name][1] >= self.settle_s
+                    free = name not in self._running and len(self._running) < self.jobs
+                    if settled and free and (name, stamp) not in tried and not self._is_done(name, stamp):
+                        tried.add((name, stamp))
+                        self._start(name, stamp)
                 self._collect()
         except KeyboardInterrupt:
             return list(self.rows.values())
@@ -83,7 +88,7 @@ class Batch:
             for path in entries
             if not path.name.startswith(".")
             and path.resolve() != self.out.resolve()
-            and not (path / WORKSPACE).exists()
+            and not os.path.exists(path / WORKSPACE)
             and (path.is_dir() or path.suffix.lower() in VIDEO_OR_ZIP)
         ]
 
@@ -94,7 +99,13 @@ class Batch:
 
     def _start(self, name: str, stamp: str) -> None:
         command = [sys.executable, "-m", "recon", "process", str(self.folder / name), "-o", str(self.out / name), "--json", *self.arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603  (our own program)
+        process = subprocess.Popen(  # noqa: S603  (our own program)
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,  # else it would hold the folder after a kill -9 of this one
+        )
         self._running[name] = (process, time.monotonic())
         self._keep({"capture": name, "state": "running", "signature": stamp, "arguments": list(self.arguments)})
 
@@ -110,9 +121,7 @@ class Batch:
 
     def _keep(self, row: Row) -> None:
         self.rows[row["capture"]] = row
-        beside = self.file.with_suffix(".part")
-        write_json(beside, {"captures": [self.rows[name] for name in sorted(self.rows)]})
-        os.replace(beside, self.file)
+        replace_json(self.file, {"captures": [self.rows[name] for name in sorted(self.rows)]})
         self.tell(row)
 
     def _stop(self) -> None:
@@ -161,6 +170,13 @@ def outcome(line: str, returncode: int) -> Row:
 
 def signature(capture: Path) -> str:
     """Changes when a file of the capture appears, grows or is rewritten."""
-    files = [capture] if capture.is_file() else sorted(path for path in capture.rglob("*") if path.is_file())
-    rows = [(os.fsencode(path.relative_to(capture)).hex(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+    paths = [capture] if not capture.is_dir() else [Path(folder, name) for folder, _, names in os.walk(capture) for name in names]
+    rows = []
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:  # it went away a moment ago, or is a link that leads nowhere
+            continue
+        if stat.S_ISREG(found.st_mode):
+            rows.append((os.fsencode(path.relative_to(capture)).hex(), found.st_size, found.st_mtime_ns))
+    return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]

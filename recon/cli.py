@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import typer
 from rich.console import Console
 
 from recon import __version__
-from recon.errors import Cancelled, ConfigError, MissingPart, ReconError
+from recon.errors import Cancelled, ConfigError, DiskFull, InputError, MissingPart, ReconError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +56,18 @@ def told(as_json: bool) -> Iterator[None]:
         _fail(Cancelled("stopped", "Run the same command again: it goes on where it stopped"), as_json)
     except ReconError as error:
         _fail(error, as_json)
+    except BrokenPipeError:  # nobody reads on: not a matter of files
+        raise
+    except OSError as error:
+        _fail(_in_words(error), as_json)
+
+
+def _in_words(error: OSError) -> ReconError:
+    """What the system refused outside of a shard (``pipeline`` sees to those)."""
+    file = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"the disk is full{file}", "Free some space and run the same command again: it goes on where it stopped")
+    return InputError(f"{error.strerror or error}{file}", "Check that this file or folder exists and that you may read and write it")
 
 
 def _fail(error: ReconError, as_json: bool) -> None:
@@ -81,7 +95,17 @@ def say(row: dict[str, Any]) -> None:
 
 
 def default_out(capture: Path) -> Path:
-    return Path("out") / (capture.resolve().stem or "capture")
+    """``out/NAME``; of a file without its suffix, unless the result of another capture lies there."""
+    from recon.process import source_of
+
+    capture = capture.resolve()
+    for name in [capture.name] if capture.is_dir() else [capture.stem, capture.name]:
+        out = Path("out") / (name or "capture")
+        made_from = source_of(out)
+        # a capture that was moved still is the same: its content decides what is made anew
+        if made_from is None or made_from.resolve() == capture or not os.path.exists(made_from):
+            return out
+    raise InputError(f"{out} holds the result of {made_from}", "Choose another folder with -o")
 
 
 @app.command()
@@ -156,11 +180,13 @@ def inspect(capture: InputPath, as_json: AsJson = False) -> None:
     import tempfile
 
     with told(as_json):
-        from recon.capture.source import open_source
+        from recon.capture.source import kind_of, open_source
         from recon.inspect import inspect as look
         from recon.terminal import inspection
 
-        with tempfile.TemporaryDirectory() as scratch:
+        # a zip is unpacked beside itself: the system's folder for temporary files may be small, or memory
+        beside = capture.is_file() and kind_of(capture.name) == "ignored" and os.access(capture.parent, os.W_OK)
+        with tempfile.TemporaryDirectory(prefix=".recon-inspect-", dir=capture.parent if beside else None) as scratch:
             found = look(open_source(capture, Path(scratch), hashed=False))
         if as_json:
             say({"event": "inspection", **found.model_dump(mode="json")})
@@ -222,7 +248,9 @@ def simulate(
         if as_json:
             say({"event": "simulation", **truth.model_dump(mode="json")})
         else:
-            Console().print(f"{truth.images} images: {out / truth.capture}\nTruth: {out / 'truth'}", highlight=False, soft_wrap=True)
+            Console().print(
+                f"{truth.images} images: {out / truth.capture}\nTruth: {out / 'truth'}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 def _numbers(option: str, text: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
@@ -278,9 +306,18 @@ def main() -> None:
         Console().print(__version__, highlight=False)
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    for extra in entry_points(group="recon.commands"):  # the service's commands join here
-        extra.load()(app)
+    _add_extensions()
     app()
+
+
+def _add_extensions() -> None:
+    """The service's commands join here. One that is broken must not take the others along."""
+    for extra in entry_points(group="recon.commands"):
+        try:
+            extra.load()(app)
+        except Exception as error:
+            text = f"Warning: the commands of '{extra.name}' ({extra.value}) are left out: {type(error).__name__}: {error}"
+            _err.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

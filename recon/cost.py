@@ -6,11 +6,11 @@ the part after ``start`` divided by the cores. Good to a factor of two; what mat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from recon.capture.records import Record
 from recon.config import Config
+from recon.system import core_count
 
 START_S = 40.0
 """Mesh, texture, products and report of a small scene: one core."""
@@ -54,7 +54,7 @@ def estimate(preset: str, config: Config, images: int, sizes_mpx: Sequence[float
         + DENSE_S * depth_mpx * config.depth.pairs_a_view
     )
     parallel_s = DECODE_S * frames + images * each_s + MATCH_S * pairs
-    seconds = START_S + FACE_S * config.mesh.faces + parallel_s / len(os.sched_getaffinity(0))
+    seconds = START_S + FACE_S * config.mesh.faces + parallel_s / core_count()
     memory_mb = BASE_MB + MPX_MB * largest + IMAGE_MB * images + FACE_MB * config.mesh.faces
     disk_mb = copied_bytes / 1e6 + images * (DISK_IMAGE_MB + DISK_MPX_MB * (depth_mpx + _limited_mpx(mean, config.undistort.max_size_px)))
     return Cost(preset=preset, minutes=round(seconds / 60, 1), memory_mb=round(memory_mb), disk_mb=round(disk_mb))

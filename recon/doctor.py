@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from recon.system import core_count
 
 LEAST_MEMORY_GB = 4.0
 LEAST_DISK_GB = 5.0
@@ -48,7 +49,7 @@ def examine() -> list[Part]:
         _cuda(),
         _memory(),
         _disk(Path.cwd()),
-        Part("cores", True, f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"),
+        Part("cores", True, str(core_count())),
     ]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +25,7 @@ from recon.errors import OutOfMemory, StageCrashed
 from recon.pipeline import Run
 from recon.progress import Event, Listener, silent
 from recon.stage import Stage, Work
+from recon.system import core_count, end_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ _context = multiprocessing.get_context("spawn")  # forking a process that has th
 class Machine:
     """What a run may use. None of it changes the result."""
 
-    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    cores: int = field(default_factory=core_count)
     memory_mb: int = field(default_factory=lambda: int(psutil.virtual_memory().available / 2**20))
 
     def at_once(self, stage: Stage, pending: int) -> int:
@@ -217,8 +216,7 @@ def _start_worker(told: Queue[tuple[str, int, float, str]], parent: int, log_fil
 
 def _die_with(parent: int) -> None:
     """Let this worker end when its parent does, even by kill -9."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()
 
     def watch() -> None:
         while os.getppid() == parent:

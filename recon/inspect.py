@@ -1,32 +1,26 @@
-"""What a capture is and what it will cost, from headers and a few sample photos, without reconstructing."""
+"""What a capture is and what it will cost, from headers and a sample of its pixels, without reconstructing."""
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from recon.capture import photos, quality, video
-from recon.capture.duplicates import distance_m, near_duplicates
+from recon.capture.duplicates import distance_m
+from recon.capture.names import listed
 from recon.capture.photos import Header
-from recon.capture.quality import Quality
-from recon.capture.records import Gps, ImageRecord, Record
+from recon.capture.records import Gps, Record
+from recon.capture.sampling import SampleFound, sample_photos, sample_video
 from recon.capture.source import Source, SourceFile
 from recon.capture.video import VideoInfo
 from recon.config import PRESETS, Config, parse
 from recon.cost import Cost, estimate
 from recon.errors import InputError
+from recon.storage import sha256_of
 
-_SAMPLE_PAIRS = 20
-_DARK, _BRIGHT = 0.12, 0.88
-_MANY_CLIPPED = 0.2
-_WORST = 5
 _KEYFRAMES_HZ = 3.0
 """Keyframes a second of a walk or a flight; how many it will be, only decoding tells."""
 
@@ -52,6 +46,7 @@ class VideoFound(Record):
     duration_s: float | None
     frames: int | None
     keyframes_estimated: int
+    sample: SampleFound | None
 
 
 class GpsSpan(Record):
@@ -63,24 +58,6 @@ class GpsSpan(Record):
     alt_min_m: float | None
     alt_max_m: float | None
     alt_datums: tuple[str, ...]
-
-
-class SampleFound(Record):
-    """Measured on a sample of the photos, in pairs of neighbours spread over the capture."""
-
-    photos: int
-    sharpness_median: float
-    blurred: float
-    """Share."""
-    least_sharp: tuple[str, ...]
-    """The worst of the sample first, whether they are blurred or not."""
-    brightness_median: float
-    dark: float
-    bright: float
-    clipped: float
-    """Shares; clipped: of photos with many black or white pixels."""
-    near_duplicates: float
-    """Share of neighbours that show the same."""
 
 
 class IgnoredFile(Record):
@@ -104,6 +81,7 @@ class Inspection(Record):
     """First and last capture time, ISO 8601."""
     exact_duplicates: int
     sample: SampleFound | None
+    """Of the photos."""
     ignored: tuple[IgnoredFile, ...]
     warnings: tuple[str, ...]
     costs: tuple[Cost, ...]
@@ -111,7 +89,7 @@ class Inspection(Record):
 
 
 def inspect(source: Source, config: Config | None = None) -> Inspection:
-    """Look at a capture: every header, and the pixels of at most 40 photos. Needs no hashes in the source."""
+    """Look at a capture: every header, the pixels of at most 40 photos and of some 20 frames a video. Needs no hashes in the source."""
     config = config or Config()
     headers, videos, ignored = _headers(source, config)
     ignored += [IgnoredFile(source=file.relative, reason=file.reason) for file in source.ignored]
@@ -119,8 +97,8 @@ def inspect(source: Source, config: Config | None = None) -> Inspection:
     ignored += [IgnoredFile(source=copy.relative, reason=f"the same content as {first.relative}") for copy, first in copies]
     gone = {copy.name for copy, _ in copies}
     headers = [(file, header) for file, header in headers if file.name not in gone]
-    found = [_video_found(file, info) for file, info in videos if file.name not in gone]
-    sample = _sample(headers, config)
+    found = [_video_found(file, info, config) for file, info in videos if file.name not in gone]
+    sample = sample_photos(headers, config)
     keyframes = sum(row.keyframes_estimated for row in found)
     images = min(config.select.max_images, len(headers) + keyframes)
     times = sorted(time for time in [h.captured_at for _, h in headers] + [info.captured_at for _, info in videos] if time)
@@ -139,7 +117,7 @@ def inspect(source: Source, config: Config | None = None) -> Inspection:
         exact_duplicates=len(copies),
         sample=sample,
         ignored=tuple(ignored),
-        warnings=tuple(_warnings(headers, found, sample)),
+        warnings=tuple(_warnings(source, headers, found, sample)),
         costs=_costs(headers, found, images, source),
     )
 
@@ -151,7 +129,7 @@ def _headers(
     for file in source.photos + source.videos:
         try:
             if file.kind == "video":
-                videos.append((file, video.probe(Path(file.path))))
+                videos.append((file, video.probe(Path(file.path), config.ingest.max_pixels)))
                 continue
             header = photos.read_header(Path(file.path), config.ingest.max_pixels)
             if min(header.width, header.height) < config.ingest.min_size_px:
@@ -171,18 +149,13 @@ def _exact_copies(files: Sequence[SourceFile]) -> list[tuple[SourceFile, SourceF
     for alike in by_size.values():
         first: dict[str, SourceFile] = {}
         for file in alike if len(alike) > 1 else ():
-            earlier = first.setdefault(file.sha256 or _sha256(Path(file.path)), file)
+            earlier = first.setdefault(file.sha256 or sha256_of(Path(file.path)), file)
             if earlier is not file:
                 copies.append((file, earlier))
     return copies
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _video_found(file: SourceFile, info: VideoInfo) -> VideoFound:
+def _video_found(file: SourceFile, info: VideoInfo, config: Config) -> VideoFound:
     keyframes = round((info.duration_s or 0) * _KEYFRAMES_HZ)
     return VideoFound(
         source=file.relative,
@@ -194,6 +167,7 @@ def _video_found(file: SourceFile, info: VideoInfo) -> VideoFound:
         duration_s=info.duration_s,
         frames=info.frames,
         keyframes_estimated=max(2, min(keyframes, info.frames or keyframes)),
+        sample=sample_video(file, info, config),
     )
 
 
@@ -232,98 +206,36 @@ def _gps_span(fixes: list[Gps]) -> GpsSpan | None:
     )
 
 
-@dataclass(frozen=True)
-class _Sampled:
-    file: SourceFile
-    header: Header
-    quality: Quality
-
-
-def _sample(headers: list[tuple[SourceFile, Header]], config: Config) -> SampleFound | None:
-    pairs = [sampled for pair in _neighbours(len(headers)) if (sampled := _measured([headers[i] for i in pair], config))]
-    sampled = [photo for pair in pairs for photo in pair]
-    if not sampled:
-        return None
-    twins = [
-        bool(near_duplicates([_record(photo) for photo in pair], _thumbs(pair), config.select.near_duplicate_bits))
-        for pair in pairs
-        if len(pair) == 2
-    ]
-    worst = sorted(sampled, key=lambda photo: photo.quality.sharpness)
-    middle = statistics.median(photo.quality.sharpness for photo in sampled)
-    blurred = [photo for photo in worst if photo.quality.sharpness < max(quality.BLURRED, config.select.min_sharpness * middle)]
-    return SampleFound(
-        photos=len(sampled),
-        sharpness_median=middle,
-        blurred=_share([photo in blurred for photo in sampled]),
-        least_sharp=tuple(photo.file.relative for photo in worst[:_WORST]),
-        brightness_median=statistics.median(photo.quality.brightness for photo in sampled),
-        dark=_share([photo.quality.brightness < _DARK for photo in sampled]),
-        bright=_share([photo.quality.brightness > _BRIGHT for photo in sampled]),
-        clipped=_share([photo.quality.clipped > _MANY_CLIPPED for photo in sampled]),
-        near_duplicates=_share(twins),
-    )
-
-
-def _neighbours(count: int) -> list[list[int]]:
-    """At most 20 pairs of neighbours spread over the capture, no photo twice; a single one at the end of an odd few."""
-    pairs = [list(range(start, min(start + 2, count))) for start in range(0, count, 2)]
-    if len(pairs) <= _SAMPLE_PAIRS:
-        return pairs
-    return [pairs[int(k)] for k in np.linspace(0, len(pairs) - 1, _SAMPLE_PAIRS).round()]
-
-
-def _measured(pair: list[tuple[SourceFile, Header]], config: Config) -> list[_Sampled]:
-    sampled = []
-    for file, header in pair:
-        try:
-            grey = photos.read_preview(Path(file.path), quality.ANALYSIS_PX, config.ingest.max_pixels)
-        except InputError:
-            continue  # damage inside a file: ingest says so for every one; a sample can't
-        sampled.append(_Sampled(file, header, quality.measure(grey)))
-    return sampled
-
-
-def _record(photo: _Sampled) -> ImageRecord:
-    header = photo.header
-    return ImageRecord(
-        name=photo.file.name,
-        file="",
-        source=photo.file.relative,
-        sha256=photo.file.sha256,
-        width=header.width,
-        height=header.height,
-        camera=header.camera,
-        gps=header.gps,
-    )
-
-
-def _thumbs(pair: list[_Sampled]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.array([photo.quality.thumb for photo in pair])
-
-
-def _share(flags: list[bool]) -> float:
-    return round(sum(flags) / len(flags), 3) if flags else 0.0
-
-
-def _warnings(headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], sample: SampleFound | None) -> Iterable[str]:
+def _warnings(
+    source: Source, headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], sample: SampleFound | None
+) -> Iterable[str]:
+    if lost := [file.relative for file in source.lost]:
+        yield f"{len(lost)} file{'s' if len(lost) > 1 else ''} can't be used: {listed(lost)}"
     if len(headers) + len(videos) == 0:
         yield "nothing here can be used; the reasons stand under 'ignored'"
     elif len(headers) < 3 and not videos:
         yield f"{len(headers)} photos: a model needs three and more that overlap"
-    if sample and sample.blurred > 0.2:
-        yield f"{sample.blurred:.0%} of the sampled photos are blurred"
-    if sample and sample.sharpness_median < quality.BLURRED:
-        yield "the sampled photos are all blurred, or show nothing but smooth surfaces"
-    if sample and sample.dark > 0.3:
-        yield f"{sample.dark:.0%} of the sampled photos are very dark"
-    if sample and sample.near_duplicates > 0.3:
-        yield f"{sample.near_duplicates:.0%} of the sampled neighbours show the same"
+    if sample:
+        yield from _sample_warnings("photos", sample, quality.BLURRED)
+    for row in videos:
+        if row.sample:
+            yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
     if headers and not any(header.focal_px for _, header in headers):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
     if headers and with_gps < 3:
         yield f"{with_gps} photos have GPS: the model will have no metric scale"
+
+
+def _sample_warnings(what: str, sample: SampleFound, least_sharpness: float) -> Iterable[str]:
+    if sample.blurred > 0.2:
+        yield f"{sample.blurred:.0%} of the sampled {what} are blurred"
+    if sample.sharpness_median < least_sharpness:
+        yield f"the sampled {what} are mostly blurred, or show nothing but smooth surfaces"
+    if sample.dark > 0.3:
+        yield f"{sample.dark:.0%} of the sampled {what} are very dark"
+    if sample.near_duplicates > 0.3:
+        yield f"{sample.near_duplicates:.0%} of the sampled {what} show the same as the one before"
 
 
 def _costs(headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], images: int, source: Source) -> tuple[Cost, ...]:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from recon.capture.records import read_json, write_json
+from recon.capture.source import SOURCE_FILE
 from recon.config import Config
 from recon.errors import ConfigError, DiskFull, OutOfMemory, ReconError, StageFailed
 from recon.stage import Inputs, Shard, Stage, Work
@@ -33,7 +34,7 @@ from recon.stages.select import stage as select
 from recon.stages.sfm import stage as sfm
 from recon.stages.texture import stage as texture
 from recon.stages.undistort import stage as undistort
-from recon.storage import LocalStore
+from recon.storage import Store
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,6 @@ PIPELINE: tuple[Stage, ...] = (
     ingest, select, features, pairs, matches, sfm, georef, undistort, preview, depth, fuse, mesh, texture, products, report,
 )  # fmt: skip
 
-SOURCE_FILE = "source.json"
 LOW_DISK_BYTES = 64 * 2**20
 
 
@@ -62,7 +62,7 @@ class Run:
     source: Path
     """Folder with ``source.json``: the capture's files and their content key."""
     config: Config
-    store: LocalStore
+    store: Store
     stages: tuple[Stage, ...] = PIPELINE
 
     def __reduce__(self) -> tuple[object, ...]:

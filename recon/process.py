@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -13,7 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from recon.capture.records import read_json, write_json
+from recon.capture.records import read_json, replace_json
+from recon.capture.source import SOURCE_FILE
 from recon.config import Config
 from recon.errors import Busy, InputError
 from recon.executor import LocalExecutor, Machine
@@ -79,16 +81,19 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stamp = folder / "format.json"
-        if stamp.is_file() and read_json(stamp).get("format") != FORMAT:
+        noted = _noted(stamp)
+        made_by = noted.get("format", FORMAT)
+        if made_by != FORMAT:
             raise InputError(
-                f"{folder} was made by another version of recon (format {read_json(stamp).get('format')}, this one has {FORMAT})",
+                f"{folder} was made by another version of recon (format {made_by}, this one has {FORMAT})",
                 "Choose another -o, or delete that folder: nothing of yours is in it",
             )
-        if not stamp.is_file():
-            write_json(stamp, {"format": FORMAT})
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "format.json is damaged"
-        raise InputError(f"can't write to {out}: {reason}", "Choose another folder with -o") from None
+        if not noted:
+            replace_json(stamp, {"format": FORMAT})
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"can't write to {out}: {error.strerror}", "Choose another folder with -o") from None
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
@@ -111,7 +116,7 @@ def publish(folders: tuple[Path, ...], out: Path, key: str, receipt: Path) -> No
     }
     sizes = {name: path.stat().st_size for name, path in files.items()}
     wanted = {"key": key, "sizes": sizes}
-    before = read_json(receipt) if receipt.is_file() else {"sizes": {}}
+    before = _noted(receipt)
     if before == wanted and all(_size(out / name) == size for name, size in sizes.items()):
         return
     for name, path in files.items():
@@ -120,9 +125,25 @@ def publish(folders: tuple[Path, ...], out: Path, key: str, receipt: Path) -> No
         beside = target.with_name(f".{target.name}.part")
         shutil.copyfile(path, beside)
         os.replace(beside, target)
-    for name in set(before["sizes"]) - set(files):  # a product of an earlier run that this one does not make
+    for name in set(before.get("sizes", {})) - set(files):  # a product of an earlier run that this one does not make
         (out / name).unlink(missing_ok=True)
-    write_json(receipt, wanted)
+    replace_json(receipt, wanted)
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What one of our own notes says; nothing where it is absent or was torn."""
+    try:
+        return dict(read_json(path))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
+
+
+def source_of(out: Path) -> Path | None:
+    """The capture that the run in ``out`` was made from, where it lay then; None if there is no run."""
+    try:
+        return Path(read_json(out / WORKSPACE / "source" / SOURCE_FILE)["path"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _size(path: Path) -> int | None:

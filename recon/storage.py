@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +16,17 @@ DONE = "DONE"
 _SCRATCH = "scratch"
 
 
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file's content; OSError where it can't be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 class Store(Protocol):
     """Folders under keys (``stage-hash/shard``). A key's folder is written once, whole, and never changes."""
+
+    root: Path
+    """On the disk that fills up: what a full one is told about."""
 
     def exists(self, key: str) -> bool:
         """Whether the folder is there and whole."""
@@ -33,8 +43,8 @@ class Store(Protocol):
         """
         ...
 
-    def scratch(self) -> Iterator[Path]:
-        """Context manager: an empty local folder that is gone afterwards unless pushed."""
+    def scratch(self) -> AbstractContextManager[Path]:
+        """An empty local folder that is gone afterwards unless pushed."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
@@ -89,7 +90,7 @@ class Terminal:
             f"shard {min(event.shards_done + 1, event.shards)} of {event.shards}",
             f"elapsed {clock(time.monotonic() - self.started_s)}",
             f"expected to end in {clock(self.forecast.remaining_s(event))}",
-            event.message,
+            escape(event.message),
         )
         return line
 
@@ -102,7 +103,7 @@ def summary(console: Console, result: Result) -> None:
         console.print(f"Ran: {', '.join(result.ran)}.")
     report = result.report
     if report is None:
-        console.print(f"Stopped after '{result.until}', as asked. Results so far: {result.out / '.recon'}", highlight=False)
+        console.print(f"Stopped after '{result.until}', as asked. Results so far: {result.out / '.recon'}", markup=False, highlight=False)
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in _headline(report):
@@ -112,8 +113,8 @@ def summary(console: Console, result: Result) -> None:
         console.print(
             f"Warning: {warning['message']}" + (f". {warning['remedy']}" if warning.get("remedy") else ""), style="yellow", markup=False
         )
-    console.print(f"Report: {result.out / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f"Picture: {result.out / 'preview.png'}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {result.out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Picture: {result.out / 'preview.png'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _headline(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -151,24 +152,24 @@ def batch_table(console: Console, rows: list[dict[str, Any]], file: Path) -> Non
     table = Table("capture", "state", "images", "metric", "points", "faces", "time", "report or reason")
     for row in rows:
         table.add_row(
-            row["capture"],
+            escape(row["capture"]),
             row["state"],
             f"{row['registered']}/{row['used']}" if "used" in row else "",
             {True: "yes", False: "no"}.get(row.get("metric"), ""),  # type: ignore[arg-type]
             f"{row['points']:,}" if "points" in row else "",
             f"{row['faces']:,}" if "faces" in row else "",
             clock(row.get("seconds")),
-            row.get("report") or row.get("message", ""),
+            escape(row.get("report") or row.get("message", "")),
         )
     console.print(table)
-    console.print(f"Batch: {file}", highlight=False, soft_wrap=True)
+    console.print(f"Batch: {file}", markup=False, highlight=False, soft_wrap=True)
 
 
 def diagnosis(console: Console, parts: list[Part]) -> None:
     table = Table("part", "state", "detail", "what to do")
     for part in parts:
         state = "[green]ok[/green]" if part.works else ("[red]missing[/red]" if part.needed else "[yellow]absent[/yellow]")
-        table.add_row(part.name, state, part.detail, "" if part.works else part.remedy)
+        table.add_row(escape(part.name), state, escape(part.detail), "" if part.works else escape(part.remedy))
     console.print(table)
 
 

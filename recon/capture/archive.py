@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import lzma
 import re
 import shutil
 import stat
@@ -41,8 +43,8 @@ def unpack(archive: Path, target: Path, wanted: Callable[[str], bool], limits: L
     """Unpack the files whose names are ``wanted`` into the new folder ``target``, all or nothing.
 
     Files lie in it as ``000000.SUFFIX``, so that no name in the archive ever becomes a path; ``unpacked.json`` gives
-    each one's name (``files``) and lists what was left out (``ignored``). Raises HostileArchive for names that lead
-    outside, links, encryption, a bomb's ratio and damage; TooLarge beyond the limits; DiskFull.
+    each one's name (``files``) and lists what was left out (``ignored``), damaged entries among it. Raises HostileArchive for
+    names that lead outside, links, encryption, a bomb's ratio and a broken directory; TooLarge beyond the limits; DiskFull.
     """
     limits = limits or Limits()
     beside = target.parent / f".{target.name}.partial"
@@ -52,11 +54,10 @@ def unpack(archive: Path, target: Path, wanted: Callable[[str], bool], limits: L
         with zipfile.ZipFile(archive) as opened:
             _unpack_entries(opened, archive, beside, wanted, limits)
         beside.rename(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError) as error:
-        # RuntimeError is zipfile's for a password, NotImplementedError (its subclass) for a packing method
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError) as error:
         raise HostileArchive(f"{archive.name} is a broken archive: {error}", "Pack it again, or unpack it and pass the folder") from None
     except OSError as error:
-        if error.errno == 28:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space left while unpacking {archive.name} into {target.parent}") from None
         if not archive.exists():
             raise NotFound(f"{archive} can't be read: {error.strerror}") from None
@@ -82,8 +83,10 @@ def _unpack_entries(opened: zipfile.ZipFile, archive: Path, folder: Path, wanted
             ignored.append((name, "an archive in an archive"))
         elif wanted(name):
             file = f"{len(files):06d}{PurePosixPath(name).suffix[:8].lower()}"
-            _unpack_one(opened, entry, folder / file, budget)
-            files.append((file, name))
+            if damage := _unpack_one(opened, entry, folder / file, budget):
+                ignored.append((name, damage))
+            else:
+                files.append((file, name))
         else:
             ignored.append((name, ""))
         seen.add(name)
@@ -119,11 +122,24 @@ class _Budget:
         self.check(self.written)
 
 
-def _unpack_one(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, budget: _Budget) -> None:
-    with opened.open(entry) as source, path.open("xb") as sink:
-        while chunk := source.read(_CHUNK):
-            budget.add(len(chunk))
-            sink.write(chunk)
+def _unpack_one(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, budget: _Budget) -> str:
+    """Unpack an entry; what is wrong with it, and no file, where it is damaged."""
+    try:
+        with opened.open(entry) as source, path.open("xb") as sink:
+            while chunk := source.read(_CHUNK):
+                budget.add(len(chunk))
+                sink.write(chunk)
+        return ""
+    except NotImplementedError as error:
+        damage = f"packed in a way that can't be read: {error}"
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
+        damage = f"damaged in the archive: {shown(str(error))}"
+    except OSError as error:
+        if error.errno is not None:  # the disk's; bz2 raises one without a number for damage
+            raise
+        damage = f"damaged in the archive: {error}"
+    path.unlink(missing_ok=True)
+    return damage
 
 
 def _checked_name(entry: zipfile.ZipInfo, archive: Path) -> str:

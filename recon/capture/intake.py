@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
     return record, measured
 
 
-def take_video(file: SourceFile, out: Path) -> dict[str, Any]:
+def take_video(file: SourceFile, out: Path, config: Ingest) -> dict[str, Any]:
     """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it."""
-    info = video.probe(Path(file.path))
+    info = video.probe(Path(file.path), config.max_pixels)
     stored = f"videos/{file.name}"
     copy(Path(file.path), out / stored)
     return {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
@@ -70,10 +70,20 @@ def copy(source: Path, target: Path) -> None:
     """A copy that shares blocks with its source where the file system can (FICLONE), so that a big video costs nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, target.open("xb") as written:
-        try:
-            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
-        except OSError:  # another device, or a file system without it
+        if not _blocks_shared(read.fileno(), written.fileno()):
             shutil.copyfileobj(read, written, 1 << 20)
+
+
+def _blocks_shared(source: int, target: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:  # another device, or a file system without it
+        return False
+    return True
 
 
 def _copied(path: Path, target: Path, header: Header) -> NDArray[np.uint8] | None:

@@ -27,6 +27,12 @@ def shown(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def listed(names: Sequence[str], at_most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
 def safe_names(relatives: Sequence[str]) -> list[str]:
     """Unique names of plain ASCII for relative paths ('/' between folders), equal where they are safe already.
 

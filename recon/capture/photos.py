@@ -19,17 +19,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from recon.capture import dji, raw
 from recon.capture.exif import Exif, FocalSource, read_exif
 from recon.capture.names import shown
+from recon.capture.pixels import check_size
 from recon.capture.records import Gps
 from recon.capture.source import RAW_SUFFIXES
-from recon.errors import InputError, ReconError, TooLarge
+from recon.errors import InputError, ReconError
 
 pillow_heif.register_heif_opener()
 # Pillow's own limit warns from 89 Mpx on, less than one medium-format photo; ours is checked before pixels are decoded
 Image.MAX_IMAGE_PIXELS = None
 
+_FORMATS = ("JPEG", "PNG", "TIFF", "HEIF", "AVIF", "WEBP", "BMP")
+"""Nothing else is opened, whatever a file is called: Pillow reads EPS by running Ghostscript. JPEG includes MPO."""
 _ORIENTATION = 0x0112
 _XMP = 0x02BC
-_LOSSLESS = frozenset({"PNG", "TIFF", "BMP", "DIB"})
+_LOSSLESS = frozenset({"PNG", "TIFF", "BMP"})
 _SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",)}
 _DAMAGE = (
     OSError,
@@ -85,8 +88,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
 
 def _raw_header(path: Path, max_pixels: int) -> Header:
     width, height = raw.size(path)
-    if width * height > max_pixels:
-        raise _too_large(width, height, max_pixels)
+    check_size(width, height, max_pixels)
     exif = Image.Exif()
     try:
         with warnings.catch_warnings(action="ignore"), path.open("rb") as stream:
@@ -146,9 +148,8 @@ def read_preview(path: Path, size_px: int, max_pixels: int) -> NDArray[np.uint8]
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     try:
         # Broken EXIF is a warning to Pillow, and nothing to us: the photo is good without it
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            if image.width * image.height > max_pixels:
-                raise _too_large(image.width, image.height, max_pixels)
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
+            check_size(image.width, image.height, max_pixels)
             yield image
     except ReconError:
         raise
@@ -158,10 +159,6 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         raise InputError("the file is gone") from None
     except _DAMAGE as error:
         raise InputError(f"damaged: {re.sub(r' at 0x[0-9a-f]+', '', shown(str(error)))}") from None
-
-
-def _too_large(width: int, height: int, max_pixels: int) -> TooLarge:
-    return TooLarge(f"{width} x {height} pixels are more than the limit of {max_pixels:,} (ingest.max_pixels)")
 
 
 def _what_is_it(path: Path) -> str:

@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.errors import InputError, NotFound
+from recon.errors import InputError, NotFound, TooLarge
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise TooLarge beyond max_pixels: to be asked before anything is decoded."""
+    if width * height > max_pixels:
+        raise TooLarge(f"{width} x {height} pixels are more than the limit of {max_pixels:,} (ingest.max_pixels)")
 
 
 def read_rgb(path: Path, max_size_px: int | None = None) -> NDArray[np.uint8]:

@@ -17,11 +17,13 @@ from typing import Any, Literal
 from recon.capture.archive import MANIFEST, unpack
 from recon.capture.names import natural_key, safe_names, shown
 from recon.errors import EmptyCapture, InputError, NotFound
+from recon.storage import sha256_of
 
 SOURCE_FILE = "source.json"
 PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
 RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
+_ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz"])
 LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
@@ -45,6 +47,8 @@ class SourceFile:
     """Of the content; empty where ignored, and in a source that was not hashed."""
     reason: str = ""
     """Why it is ignored."""
+    lost: bool = False
+    """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,19 @@ class Source:
         return [file for file in self.files if file.kind == "ignored"]
 
     @property
+    def lost(self) -> list[SourceFile]:
+        return [file for file in self.files if file.lost]
+
+    @property
     def key(self) -> str:
-        """Hash of what will be read, names and content: the recipe of ``ingest``. Where it lies does not matter."""
+        """Hash of what will be read, names and content, and of what is told as lost: the recipe of ``ingest``.
+
+        Where it lies does not matter.
+        """
         rows = [(file.relative, file.name, file.sha256) for file in self.files if file.kind != "ignored"]
         if not all(sha256 for *_, sha256 in rows):
             raise ValueError("a source that was not hashed has no key")
+        rows += [(file.relative, "", file.reason) for file in self.lost]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
@@ -97,10 +109,10 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
     files = _without_twins(sorted(files, key=lambda file: natural_key(file.relative)))
-    if all(file.kind == "ignored" for file in files):
-        raise EmptyCapture(f"no photo or video in {shown(str(path))}: {_found(files)}", "Photos are .jpg, .png, .tif, .heic, .webp or .dng")
+    _refuse_empty(path, files)
     if hashed:
         files = _hashed(files, workspace)
+        _refuse_empty(path, files)
     files = [replace(file, relative=shown(file.relative), name=name) for file, name in zip(files, _names(files), strict=True)]
     return Source(path, tuple(files))
 
@@ -126,14 +138,23 @@ def kind_of(name: str) -> Kind:
 
 
 def _listed(path: Path, relative: str, size: int) -> SourceFile:
-    kind = kind_of(relative)
-    reason = ""
-    if kind == "ignored":
-        suffix = PurePosixPath(relative).suffix.lower()
-        reason = "an archive in the capture: pass it alone" if suffix == ".zip" else f"neither photo nor video ({suffix or 'no suffix'})"
+    kind, reason = kind_of(relative), ""
+    if _is_archive(relative):
+        reason = "an archive in the capture: unpack it, or pass a .zip alone"
+    elif kind == "ignored":
+        reason = f"neither photo nor video ({PurePosixPath(relative).suffix.lower() or 'no suffix'})"
     elif size == 0:
         kind, reason = "ignored", "an empty file"
-    return SourceFile(str(path), relative, "", kind, size, reason=reason)
+    return SourceFile(str(path), relative, "", kind, size, reason=reason, lost=kind == "ignored" and _is_wanted(relative))
+
+
+def _is_archive(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in _ARCHIVE_SUFFIXES
+
+
+def _is_wanted(name: str) -> bool:
+    """Whether the name is that of a photo, a video or an archive."""
+    return kind_of(name) != "ignored" or _is_archive(name)
 
 
 def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
@@ -147,7 +168,9 @@ def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
 
 
 def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
-    target = workspace / "unpacked" / _HashCache(workspace).sha256(path)[:16]
+    cache = _HashCache(workspace)
+    target = workspace / "unpacked" / cache.sha256(path)[:16]
+    cache.save()
     if not target.exists():
         unpack(path, target, lambda name: kind_of(name) != "ignored" and not _hidden(name))
     manifest = json.loads((target / MANIFEST).read_text(encoding="ascii"))
@@ -155,7 +178,7 @@ def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
     for name, reason in manifest["ignored"]:
         if not _hidden(name):
             listed = _listed(target / MANIFEST, name, 0)
-            files.append(replace(listed, kind="ignored", reason=reason or listed.reason))
+            files.append(replace(listed, kind="ignored", reason=reason or listed.reason, lost=_is_wanted(name)))
     return files
 
 
@@ -176,7 +199,7 @@ def _walk(root: Path) -> Iterator[SourceFile]:
             yield _ignored(root, folder, f"a folder that can't be read: {error.strerror}")
             continue
         if folder != root and any(entry.name == RUN_FOLDER for entry in entries):
-            yield _ignored(root, folder, "a folder of results")
+            yield _ignored(root, folder, "a folder of results", lost=False)
             continue
         for entry in entries:
             if _hidden(entry.name):
@@ -200,8 +223,8 @@ def _entry(root: Path, path: Path, entry: os.DirEntry[str]) -> SourceFile:
         return _ignored(root, path, f"can't be read: {error.strerror}")
 
 
-def _ignored(root: Path, path: Path, reason: str) -> SourceFile:
-    return SourceFile(str(path), path.relative_to(root).as_posix(), "", "ignored", 0, reason=reason)
+def _ignored(root: Path, path: Path, reason: str, lost: bool = True) -> SourceFile:
+    return SourceFile(str(path), path.relative_to(root).as_posix(), "", "ignored", 0, reason=reason, lost=lost)
 
 
 def _without_twins(files: list[SourceFile]) -> list[SourceFile]:
@@ -226,14 +249,31 @@ def _stem(file: SourceFile) -> str:
 
 
 def _names(files: list[SourceFile]) -> list[str]:
-    return safe_names([file.relative for file in files])
+    """Safe names, of files of one path in a zip as well: the first is the one that counts."""
+    seen: Counter[str] = Counter()
+    relatives = []
+    for file in files:
+        relatives.append(f"{file.relative}~{seen[file.relative]}" if seen[file.relative] else file.relative)
+        seen[file.relative] += 1
+    return safe_names(relatives)
+
+
+def _refuse_empty(path: Path, files: list[SourceFile]) -> None:
+    if any(file.kind != "ignored" for file in files):
+        return
+    if lost := [file for file in files if file.lost]:
+        raise EmptyCapture(
+            f"nothing in {shown(str(path))} can be used: {_found(lost)}, the first is {shown(lost[0].relative)}",
+            "Make the files readable, copy them whole in place of links, and unpack archives",
+        )
+    raise EmptyCapture(f"no photo or video in {shown(str(path))}: {_found(files)}", "Photos are .jpg, .png, .tif, .heic, .webp or .dng")
 
 
 def _found(files: list[SourceFile]) -> str:
     if not files:
         return "it is empty"
     count = Counter(file.reason for file in files)
-    return f"{len(files)} files (" + ", ".join(f"{n} {reason}" for reason, n in count.most_common(3)) + ")"
+    return f"{len(files)} file{'s' if len(files) > 1 else ''} (" + ", ".join(f"{n} {reason}" for reason, n in count.most_common(3)) + ")"
 
 
 def _hashed(files: list[SourceFile], workspace: Path) -> list[SourceFile]:
@@ -245,7 +285,7 @@ def _hashed(files: list[SourceFile], workspace: Path) -> list[SourceFile]:
         try:
             return replace(file, sha256=cache.sha256(Path(file.path)))
         except OSError as error:
-            return replace(file, kind="ignored", reason=f"can't be read: {error.strerror}")
+            return replace(file, kind="ignored", reason=f"can't be read: {error.strerror}", lost=True)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         result = list(pool.map(hashed, files))
@@ -271,8 +311,7 @@ class _HashCache:
         row = self._rows.get(str(path))
         if isinstance(row, list) and row[:2] == [found.st_size, found.st_mtime_ns]:
             return str(row[2])
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = sha256_of(path)
         self._rows[str(path)] = [found.st_size, found.st_mtime_ns, digest]
         self._changed = True
         return digest

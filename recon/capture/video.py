@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.names import shown
-from recon.capture.pixels import shrink
+from recon.capture.pixels import check_size, shrink
 from recon.errors import InputError, NotFound
 
 _log = logging.getLogger(__name__)
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _MAX_BAD_PACKETS = 10_000
 _FULL_RANGE = 2
+_SHORT_FRAMES = 300
+"""Decoded in a second or two: as quick as seeking, and independent of where keyframes lie."""
 _FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
 """Luma of 16..235 to 0..255."""
 _REMEDY = "If the recording broke off, a repair tool may restore its index"
@@ -125,12 +128,15 @@ class Frames:
                     return
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, max_pixels: int) -> VideoInfo:
     """What the container says, and the first frame that decodes.
 
-    Raises NotFound for a file that can't be read, InputError for one that is no video, has no video stream, or of which
-    no frame can be decoded (as when a recording broke off before its index was written).
+    Raises NotFound for a file that can't be read, TooLarge for frames of more than max_pixels, InputError for one that is no
+    video, has no video stream, or of which no frame can be decoded (as when a recording broke off before its index was written).
     """
+    with _opened(path) as container:
+        coded = _video_stream(container, path).codec_context
+        check_size(coded.width, coded.height, max_pixels)
     frame = next(iter(Frames(path)), None)
     if frame is None:
         raise InputError(f"{shown(path.name)}: no frame can be decoded", "The file is damaged or its codec unknown")
@@ -141,6 +147,7 @@ def probe(path: Path) -> VideoInfo:
         frames = stream.frames or (round(duration_s * float(rate)) if duration_s and rate else None)
         tags = {key.lower(): str(value) for key, value in {**container.metadata, **stream.metadata}.items()}
         height, width = frame.size
+        check_size(width, height, max_pixels)
         make = tags.get("com.apple.quicktime.make", tags.get("make", ""))
         model = tags.get("com.apple.quicktime.model", tags.get("model", ""))
         return VideoInfo(
@@ -154,6 +161,29 @@ def probe(path: Path) -> VideoInfo:
             captured_at=tags.get("com.apple.quicktime.creationdate", tags.get("creation_time")),
             camera=f"{make} {model}".strip(),
         )
+
+
+def sample(path: Path, info: VideoInfo, count: int) -> Iterator[Frame]:
+    """About ``count`` frames spread over a video: those a seek lands on; of a short one, or one of unknown length, every so-manieth."""
+    if not info.duration_s or not info.frames or info.frames <= _SHORT_FRAMES:
+        stride = max(1, (info.frames or _SHORT_FRAMES) // count)
+        yield from (frame for frame in islice(Frames(path), _SHORT_FRAMES) if frame.index % stride == 0)
+        return
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        start_s = float((stream.start_time or 0) * stream.time_base)
+        last_s: float | None = None
+        for number in range(count):
+            wanted_s = start_s + info.duration_s * (number + 0.5) / count
+            try:
+                container.seek(int(wanted_s / stream.time_base), stream=stream)
+                decoded = next(container.decode(stream), None)
+            except av.error.FFmpegError:
+                continue  # damage: another place may be whole
+            if decoded is not None and decoded.time is not None and decoded.time != last_s:
+                last_s = decoded.time
+                yield Frame(number, decoded.time - start_s, decoded, decoded.rotation % 360)
 
 
 def _opened(path: Path) -> Any:

@@ -59,7 +59,7 @@ def detect(image: NDArray[np.uint8], max_keypoints: int, peak_threshold: float, 
         xy, size, angle = cv2.KeyPoint.convert(kept), np.array([k.size for k in kept]), np.array([k.angle for k in kept])
         chosen = np.arange(len(kept))
     table = np.column_stack([xy[chosen] + 0.5, size[chosen] / 2, np.radians(angle[chosen])]).astype(np.float32)
-    at = np.clip(xy[chosen].astype(np.int64), 0, (grey.shape[1] - 1, grey.shape[0] - 1))
+    at = np.clip(table[:, :2].astype(np.int64), 0, (grey.shape[1] - 1, grey.shape[0] - 1))  # the pixel that the keypoint lies in
     colours = image[at[:, 1], at[:, 0]]
     return Features(table, root_normalised(descriptors), colours if image.ndim == 3 else np.repeat(colours[:, None], 3, axis=1))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import pycolmap
 
+from recon.capture.names import listed
 from recon.capture.records import ImageRecord
 from recon.config import Camera
 from recon.errors import ConfigError
@@ -30,6 +31,16 @@ def cameras_of(records: Iterable[ImageRecord], options: Camera) -> dict[str, pyc
 def is_fixed(options: Camera) -> bool:
     """Whether bundle adjustment must leave the intrinsics as they are."""
     return options.refine is False or (options.refine is None and bool(options.params))
+
+
+def shared_params(cameras: Collection[str], options: Camera) -> list[str]:
+    """A warning where parameters that were given hold for several cameras at once."""
+    if not options.params or len(cameras) < 2:
+        return []
+    return [
+        f"camera.params are used for all {len(cameras)} cameras of the capture ({listed(list(cameras), 3)}): "
+        "if they differ in lens, zoom or size, reconstruct them apart"
+    ]
 
 
 def _camera(number: int, records: list[ImageRecord], options: Camera) -> pycolmap.Camera:

@@ -18,16 +18,21 @@ LEAST_FIXES = 4
 _TRIALS = 300
 _ON_A_LINE = 0.05
 """Camera positions that spread less than this share of their length sideways leave the turn about the line open."""
+_UPRIGHT = 0.1
+"""Sine of a line's angle to the vertical below which it says nothing of north."""
+_MAX_SIGMA_SCALE = 0.1
+"""Beyond this relative error a scale is noise, and so is the tilt that comes with it."""
 
 
 @dataclass(frozen=True)
 class Georeference:
-    """world_from_model and how well it fits; residuals are distances in metres, in the order of ``names``."""
+    """world_from_model and how well it fits, a row a fix."""
 
     frame: LocalFrame
     datum: str
     world_from_model: pycolmap.Sim3d
-    names: tuple[str, ...]
+    centers_m: NDArray[np.float64]
+    """(N, 3) cameras in the world."""
     residuals_m: NDArray[np.float64]
     """(N, 3) model minus GPS: east, north, up."""
     used: NDArray[np.bool_]
@@ -38,11 +43,23 @@ class Georeference:
         """Root mean square distance of the cameras from their GPS positions, rejected ones left out."""
         return float(np.sqrt((self.residuals_m[self.used] ** 2).sum(1).mean()))
 
-    def sigma_scale(self, centers_in_world: NDArray[np.float64]) -> float:
+    @property
+    def spread_m(self) -> float:
+        """Root mean square distance of the cameras from their middle, rejected ones left out."""
+        centers = self.centers_m[self.used]
+        return float(np.sqrt(((centers - centers.mean(0)) ** 2).sum(1).mean()))
+
+    @property
+    def sigma_scale(self) -> float:
         """Relative standard deviation of the scale: the residuals' sigma over the root of the positions' squared spread."""
-        spread = centers_in_world[self.used] - centers_in_world[self.used].mean(0)
-        sigma_m = self.rms_m / np.sqrt(3)
-        return float(sigma_m / np.sqrt((spread**2).sum()))
+        count = int(self.used.sum())
+        sigma_m = self.rms_m * np.sqrt(count / (3 * count - 7))  # a similarity takes seven numbers from the residuals
+        return float(sigma_m / (self.spread_m * np.sqrt(count)))
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether GPS tells the scale. Errors of neighbouring fixes are alike: however many there are, they must not exceed the spread."""
+        return self.sigma_scale <= _MAX_SIGMA_SCALE and self.rms_m <= self.spread_m
 
 
 def gps_fixes(records: Sequence[ImageRecord], registered: Mapping[str, int]) -> list[ImageRecord]:
@@ -53,35 +70,45 @@ def gps_fixes(records: Sequence[ImageRecord], registered: Mapping[str, int]) -> 
         return fixes
     datums = [record.gps.alt_datum for record in with_altitude if record.gps]
     commonest = max(sorted(set(datums)), key=datums.count)
-    return [record for record in with_altitude if record.gps and record.gps.alt_datum == commonest]
+    alike = [record for record in with_altitude if record.gps and record.gps.alt_datum == commonest]
+    return alike if len(alike) >= LEAST_FIXES else fixes
 
 
 def georeference(
     model: pycolmap.Reconstruction, fixes: Sequence[ImageRecord], max_error_m: float, rng: np.random.Generator
-) -> Georeference | None:
-    """The similarity from the model to a local frame in metres; None where the positions are too few or all in one place."""
+) -> Georeference | str:
+    """The similarity from the model to a local frame in metres, or in words why the positions give none."""
+    if len(fixes) < LEAST_FIXES:
+        return f"{len(fixes)} GPS positions are too few to scale the model: {LEAST_FIXES} are needed"
     images = {image.name: image for image in model.images.values() if image.has_pose}
-    degrees = np.array([(r.gps.lat_deg, r.gps.lon_deg, r.gps.alt_m or 0.0) for r in fixes if r.gps]).reshape(-1, 3)
-    if len(degrees) < LEAST_FIXES:
-        return None
+    degrees, datum = _geodetic(fixes)
     frame = LocalFrame.at(float(np.median(degrees[:, 0])), float(np.median(degrees[:, 1])))
     target = frame.from_geodetic(degrees)
     centers = np.array([images[record.name].projection_center() for record in fixes])
     if np.linalg.norm(target - target.mean(0), axis=1).max() < 1.0 or np.ptp(centers, axis=0).max() < 1e-9:
-        return None
+        return f"all {len(fixes)} GPS positions or cameras are in one place, which can't scale the model"
     on_a_line = min(spread_share(target), spread_share(centers)) < _ON_A_LINE
-    if on_a_line:
-        centers_up, target_up = _with_up(model, images, fixes, centers, target, rng)
-    else:
-        centers_up, target_up = centers, target
-    fit = _robust_fit(centers_up, target_up, len(centers), max_error_m, rng)
+    pairs = _with_up(model, images, fixes, centers, target, rng) if on_a_line else (centers, target)
+    if pairs is None:
+        return "the GPS positions lie straight above each other: where north is stays open"
+    fit = _robust_fit(pairs[0], pairs[1], len(centers), max_error_m, rng)
     if fit is None:
-        return None
+        return f"not {LEAST_FIXES} of {len(fixes)} GPS positions agree with the cameras within {max_error_m:g} m"
     world_from_model, used = fit
-    residuals = world_from_model * centers - target
-    datums = {record.gps.alt_datum for record in fixes if record.gps and record.gps.alt_m is not None}
-    datum = min(datums) if datums else "unknown"
-    return Georeference(frame, datum, world_from_model, tuple(r.name for r in fixes), residuals, used, on_a_line)
+    centers_m = world_from_model * centers
+    found = Georeference(frame, datum, world_from_model, centers_m, centers_m - target, used, on_a_line)
+    if not found.is_certain:
+        extent_m = float(np.linalg.norm(np.ptp(centers_m[used], axis=0)))
+        return f"GPS positions spread over {extent_m:.1f} m with {found.rms_m:.1f} m noise can't scale the model"
+    return found
+
+
+def _geodetic(fixes: Sequence[ImageRecord]) -> tuple[NDArray[np.float64], str]:
+    """(N, 3) latitude, longitude and altitude, and its datum. Altitudes count if all fixes have one of one datum, else all are 0."""
+    known = [record.gps for record in fixes if record.gps]
+    datums = {gps.alt_datum if gps.alt_m is not None else None for gps in known}
+    datum = datums.pop() if len(datums) == 1 else None
+    return np.array([(gps.lat_deg, gps.lon_deg, (gps.alt_m or 0.0) if datum else 0.0) for gps in known]), datum or "unknown"
 
 
 def _with_up(
@@ -91,8 +118,11 @@ def _with_up(
     centers: NDArray[np.float64],
     target: NDArray[np.float64],
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions on a line leave the turn about it open: a second row of points, straight above the first, closes it."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Positions on a line leave the turn about it open: a second row of points, straight above the first, closes it.
+
+    None where the line itself goes straight up.
+    """
     rotations = np.array([images[record.name].cam_from_world().rotation.matrix() for record in fixes])
     xyz = np.array([model.points3D[i].xyz for i in sorted(model.point3D_ids())]).reshape(-1, 3)
     up = up_in_model(rotations, pitches_deg(fixes), xyz, rng)
@@ -101,9 +131,12 @@ def _with_up(
     level = np.array([0, 0, 1.0]) - along[2] * along  # the part of up that is square to the line, on both sides
     along_model = np.linalg.svd(centers - centers.mean(0))[2][0]
     level_model = up - (up @ along_model) * along_model
+    size, size_model = np.linalg.norm(level), np.linalg.norm(level_model)
+    if min(size, size_model) < _UPRIGHT:
+        return None
     return (
-        np.concatenate([centers, centers + length * level_model / np.linalg.norm(level_model)]),
-        np.concatenate([target, target + length_m * level / np.linalg.norm(level)]),
+        np.concatenate([centers, centers + length * level_model / size_model]),
+        np.concatenate([target, target + length_m * level / size]),
     )
 
 

@@ -73,7 +73,6 @@ def _alignment(
     found = pycolmap.estimate_sim3d_robust(source, target, options)
     if found is None:
         return None
-    transform = found["tgt_from_src"] if isinstance(found, dict) else found
     transform = found["tgt_from_src"]
     together = np.linalg.norm(transform * source - target, axis=1) < options.max_error
     return transform if together.sum() >= max(_LEAST_POINTS, _LEAST_SHARE * len(common)) else None

@@ -13,6 +13,7 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import ImageRecord
+from recon.errors import ReconstructionError
 from recon.features.store import Features
 from recon.matchers.store import PairMatches
 from recon.sfm.database import write_database
@@ -69,7 +70,7 @@ def reconstruct(
     adjustment: Adjustment,
     any_lens: bool = True,
 ) -> Outcome | None:
-    """The best model of the images; None if no mapper finds one of two images or more.
+    """The best model of the images; None if no mapper finds one of two images or more. ReconstructionError where the only one fails.
 
     ``mapper`` is "global", "incremental" or "auto": global first, and incremental too where the global model is poor.
     With ``any_lens`` cameras may get a richer lens model than they came with.
@@ -83,7 +84,7 @@ def reconstruct(
         cache = _cache(database)
         compared: list[Candidate] = []
         if mapper in ("auto", "global") and len(records) > 2:
-            compared += _refined("global", _global(database, Path(scratch), adjustment), cache, pairs, adjustment)
+            compared += _refined("global", _global(database, Path(scratch), adjustment, mapper == "global"), cache, pairs, adjustment)
         if len(records) == 2:
             compared += _refined("two views", _two_views(cache, pairs[0]), cache, pairs, adjustment)
         best = max(compared, key=Candidate.rank, default=None)
@@ -149,7 +150,8 @@ def _refined(
     return found
 
 
-def _global(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycolmap.Reconstruction]:
+def _global(database: Path, scratch: Path, adjustment: Adjustment, alone: bool) -> list[pycolmap.Reconstruction]:
+    """None where it fails, unless it is ``alone``."""
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed = options.mapper.random_seed = adjustment.seed
     options.num_threads = options.mapper.num_threads = 1  # several threads: another result in the last bits, every time
@@ -164,6 +166,8 @@ def _global(database: Path, scratch: Path, adjustment: Adjustment) -> list[pycol
         models = pycolmap.global_mapping(database, scratch, _folder(scratch, "global"), options)
     except (RuntimeError, ValueError) as error:
         log.warning("global mapping failed: %s", error)
+        if alone:
+            raise ReconstructionError(f"global mapping failed: {error}", "Set sfm.mapper to auto or incremental") from None
         return []
     return [models[number] for number in sorted(models)]
 

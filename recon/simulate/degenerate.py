@@ -50,12 +50,13 @@ def black(folder: Path, count: int = 6) -> list[Path]:
 
 
 def blurred(folder: Path, count: int = 8, seed: int = 0) -> list[Path]:
-    """A walk around an object, all of it far out of focus."""
-    camera = make_camera(SIZE, 0.75)
+    """A walk around an object, all of it far out of focus. As large as photos are, so that noise does not pass for detail."""
+    camera, size = make_camera(SIZE, 0.75), (3 * SIZE[0], 3 * SIZE[1])
     frames = []
     for rng, cam_from_world in zip(_generators(seed, count), _around(count, 60.0), strict=True):
         sharp = render_linear(object_scene(seed), camera, cam_from_world, samples=1)
-        frames.append(to_srgb(cv2.GaussianBlur(sharp, (0, 0), 14), noise=1.5, rng=rng))
+        soft = np.asarray(cv2.resize(cv2.GaussianBlur(sharp, (0, 0), 14), size, interpolation=cv2.INTER_CUBIC))
+        frames.append(to_srgb(soft, noise=1.5, rng=rng))
     return _write(folder, frames)
 
 

@@ -43,4 +43,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_features(out, [record.name for record in records], rows)
 
 
-stage = Stage("features", needs=("ingest", "select"), run=run, split=split, memory_mb=900)
+stage = Stage("features", needs=("ingest", "select"), run=run, split=split, memory_mb=900, version=2)

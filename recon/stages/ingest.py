@@ -22,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
-    """A shard a block of photos, then one a video; a file whose content came before goes along to be named as skipped."""
+    """A shard a block of photos, then one a video. What is only named as skipped goes along: with the first shard files that
+    were lost before, with each file those of the same content.
+    """
     source = read_source(inputs["source"][0])
     photos, photo_copies = _unique(source.photos)
     videos, video_copies = _unique(source.videos)
@@ -35,6 +37,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "kind": kind,
             "files": [file.name for file in files],
             "copies": {file.name: copies.get(file.sha256, []) for file in files},
+            "lost": [] if index else [file.name for file in source.lost],
         }
         for index, (kind, files) in enumerate(groups)
     ]
@@ -47,13 +50,14 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     cv2.setNumThreads(work.threads)
     files = {file.name: file for file in read_source(inputs["source"][0]).files}
-    records, thumbs, videos, skipped = [], [], [], []
+    records, thumbs, videos = [], [], []
+    skipped = [_skipped(files[name], files[name].reason) for name in shard["lost"]]
     for done, name in enumerate(shard["files"]):
         file = files[name]
         work.tell(done / len(shard["files"]), file.relative)
         try:
             if shard["kind"] == "video":
-                videos.append(take_video(file, out))
+                videos.append(take_video(file, out, config.ingest))
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
                 records.append(record)
@@ -84,4 +88,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=2)

@@ -26,7 +26,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     from recon.features.store import FeatureStore
     from recon.matchers.store import read_matches
-    from recon.sfm.cameras import cameras_of, is_fixed
+    from recon.sfm.cameras import cameras_of, is_fixed, shared_params
     from recon.sfm.colours import colour_points
     from recon.sfm.diagnosis import check_pairs, no_model, partial_warnings
     from recon.sfm.mapping import reconstruct
@@ -51,7 +51,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     _write(out / "model", outcome.best.model)
     for number, other in enumerate(outcome.others):
         _write(out / "other_models" / str(number), other)
-    warnings = partial_warnings(records, outcome.best.model, outcome.others)
+    warnings = shared_params(cameras, config.camera) + partial_warnings(records, outcome.best.model, outcome.others)
     write_json(out / "sfm.json", _statistics(records, outcome, prior) | {"warnings": warnings})
 
 
@@ -118,5 +118,5 @@ stage = Stage(
     reads=("sfm", "camera"),
     seeded=True,
     memory_mb=2000,
-    version=2,
+    version=3,
 )

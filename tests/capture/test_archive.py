@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import errno
+import json
 import stat
 import struct
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recon.capture.archive import Limits, unpack
 from recon.capture.source import open_source
-from recon.errors import HostileArchive, TooLarge
+from recon.errors import DiskFull, EmptyCapture, HostileArchive, TooLarge
 
 
 def packed(path: Path, entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -65,9 +68,11 @@ def test_a_bomb_that_lies_about_its_size_is_stopped_while_it_unpacks(tmp_path: P
             raw[at + offset : at + offset + 4] = struct.pack("<I", 400_000)
             at = raw.find(signature, at + 4)
     archive.write_bytes(raw)
-    with pytest.raises(HostileArchive):
-        unpack(archive, tmp_path / "t", everything, Limits(small_bytes=1_000_000))
-    assert [path.name for path in tmp_path.iterdir()] == ["bomb.zip"]
+    unpack(archive, tmp_path / "t", everything, Limits(small_bytes=1_000_000))
+    manifest = json.loads((tmp_path / "t" / "unpacked.json").read_text())
+    assert manifest["files"] == []
+    assert [reason.split(":")[0] for _, reason in manifest["ignored"]] == ["damaged in the archive"] * 2
+    assert [path.name for path in (tmp_path / "t").iterdir()] == ["unpacked.json"]
 
 
 def test_limits_on_size_and_count(tmp_path: Path) -> None:
@@ -103,6 +108,18 @@ def test_an_archive_in_an_archive_is_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_of_two_entries_of_one_name_the_first_counts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for content in (b"first", b"second"):
+            archive.NameToInfo.clear()  # else zipfile warns
+            archive.writestr("a.jpg", content)
+    source = open_source(tmp_path / "a.zip", tmp_path / "w")
+    first, second = source.files
+    assert (first.kind, first.name, Path(first.path).read_bytes()) == ("photo", "a.jpg", b"first")
+    assert (second.lost, second.reason) == (True, "a second file of this name in the archive")
+    assert second.name != first.name
+
+
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"a.jpg": b"x" * 50}, zipfile.ZIP_STORED)
     raw = bytearray(archive.read_bytes())
@@ -111,6 +128,49 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(raw)
     with pytest.raises(HostileArchive, match="encrypted"):
         open_source(archive, tmp_path / "w")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("part", [0, 0.1, 0.6])
+def test_a_damaged_entry_is_left_out_and_the_others_are_taken(tmp_path: Path, method: int, part: float) -> None:
+    content = np.random.default_rng(5).integers(0, 200, 200_000, np.uint8).tobytes()
+    archive = packed(tmp_path / "a.zip", {"a.jpg": b"good", "b.jpg": content, "c.jpg": b"good, too"}, method)
+    with zipfile.ZipFile(archive) as opened:
+        entry = opened.getinfo("b.jpg")
+    start = entry.header_offset + 30 + len("b.jpg")
+    raw = bytearray(archive.read_bytes())
+    at = start + round(part * entry.compress_size)
+    raw[at : at + 40] = bytes(byte ^ 0xA5 for byte in raw[at : at + 40])
+    archive.write_bytes(raw)
+    files = {file.relative: file for file in open_source(archive, tmp_path / "w").files}
+    assert {name for name, file in files.items() if file.kind == "photo"} == {"a.jpg", "c.jpg"}
+    assert files["b.jpg"].lost
+    assert files["b.jpg"].reason.startswith("damaged in the archive: ")
+    assert sorted(path.suffix for path in (tmp_path / "w" / "unpacked").rglob("*.*")) == [".jpg", ".jpg", ".json"]
+
+
+def test_an_entry_that_is_packed_in_an_unknown_way_is_left_out(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", {"a.jpg": b"x", "b.jpg": b"y"}, zipfile.ZIP_STORED)
+    raw = bytearray(archive.read_bytes())
+    at = raw.find(b"PK\x01\x02")
+    raw[at + 10 : at + 12] = struct.pack("<H", 97)
+    archive.write_bytes(raw)
+    (lost,) = open_source(archive, tmp_path / "w").lost
+    assert lost.relative == "a.jpg"
+    assert "can't be read" in lost.reason
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_as_one_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    archive = packed(tmp_path / "a.zip", {"a.jpg": b"x"})
+
+    def full(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("recon.capture.archive._Budget.add", full)
+    with pytest.raises(DiskFull, match=r"a\.zip"):
+        unpack(archive, tmp_path / "t", everything)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "content"])
@@ -124,7 +184,8 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(tmp_path: Path, damage: 
     else:
         raw[5000] ^= 0xFF
     archive.write_bytes(raw)
-    with pytest.raises(HostileArchive, match="broken"):
+    told = pytest.raises(EmptyCapture, match="damaged") if damage == "content" else pytest.raises(HostileArchive, match="broken")
+    with told:
         open_source(archive, tmp_path / "w")
     assert not list((tmp_path / "w").rglob("*.jpg"))
 

@@ -52,7 +52,7 @@ def test_a_drone_flight(capture: Path, tmp_path: Path) -> None:
     assert (found.first, found.last) == ("2024-05-17T09:00:00", "2024-05-17T09:00:11")
     assert [(row.source, row.reason) for row in found.ignored] == [("flight.txt", "neither photo nor video (.txt)")]
     assert found.sample is not None
-    assert (found.sample.photos, found.sample.blurred, found.sample.near_duplicates) == (12, 0, 0)
+    assert (found.sample.images, found.sample.blurred, found.sample.near_duplicates) == (12, 0, 0)
     assert not found.warnings
 
 
@@ -79,7 +79,7 @@ def test_blur_light_and_repetition_of_the_sample(capture: Path, tmp_path: Path) 
         save(capture / f"{index:02d}b.jpg", blurred if index < 5 else sharp // 5, quality=80)
     found = look(capture, tmp_path / "w")
     assert found.sample is not None
-    assert found.sample.photos == 20
+    assert found.sample.images == 20
     assert found.sample.blurred == pytest.approx(0.25, abs=0.01)
     assert all("b.jpg" in name and int(name[:2]) < 5 for name in found.sample.least_sharp)
     assert found.sample.dark == pytest.approx(0.45, abs=0.01)
@@ -94,7 +94,7 @@ def test_a_large_folder_is_sampled(capture: Path, tmp_path: Path) -> None:
     found = look(capture, tmp_path / "w")
     assert found.photos == 150
     assert found.sample is not None
-    assert found.sample.photos == 40
+    assert found.sample.images == 40
 
 
 def test_a_video(capture: Path, tmp_path: Path) -> None:
@@ -106,6 +106,37 @@ def test_a_video(capture: Path, tmp_path: Path) -> None:
     assert video.duration_s == pytest.approx(2.0, abs=0.05)
     assert 2 <= video.keyframes_estimated <= 60
     assert (found.frames, found.images_estimated, found.photos) == (60, video.keyframes_estimated, 0)
+
+
+def test_blur_light_and_standstill_of_a_video(capture: Path, tmp_path: Path) -> None:
+    sharp = pan(texture(240, 900), range(0, 440, 2), 240, 426)
+    blurred = [cv2.GaussianBlur(view, (0, 0), 4) for view in sharp[140:]]
+    write_video(capture / "good.mp4", sharp, options={"crf": "12", "preset": "ultrafast"})
+    write_video(capture / "in part.mp4", sharp[:140] + blurred, options={"crf": "12", "preset": "ultrafast"})
+    write_video(capture / "still.mp4", [view // 6 for view in [sharp[0]] * 140 + sharp[140:]], options={"crf": "12", "preset": "ultrafast"})
+    found = look(capture, tmp_path / "w")
+    good, in_part, still = (video.sample for video in found.videos)
+    assert good is not None
+    assert in_part is not None
+    assert still is not None
+    assert 18 <= good.images <= 22
+    assert (good.blurred, good.dark, good.near_duplicates) == (0, 0, 0)
+    assert in_part.blurred == pytest.approx(80 / 220, abs=0.1)
+    assert in_part.least_sharp[0].startswith("in part.mp4 at ")
+    assert (still.dark, still.near_duplicates) == (1, pytest.approx(140 / 220, abs=0.1))
+    said = [text.split("sampled ")[1] for text in found.warnings if "frames of" in text]
+    assert said == [
+        "frames of in part.mp4 are blurred",
+        "frames of still.mp4 are very dark",
+        "frames of still.mp4 show the same as the one before",
+    ]
+
+
+def test_files_that_are_lost_are_named(capture: Path, tmp_path: Path) -> None:
+    drone_photo(capture / "a.jpg", 0)
+    for n in range(7):
+        (capture / f"{n}.jpg").touch()
+    assert "7 files can't be used: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 2 more" in look(capture, tmp_path / "w").warnings
 
 
 def test_costs_grow_with_the_preset_and_the_images(capture: Path, tmp_path: Path) -> None:

@@ -143,6 +143,21 @@ def test_the_format_is_told_by_content(tmp_path: Path) -> None:
     assert (header.format, header.verbatim) == ("HEIF", False)
 
 
+@pytest.mark.parametrize("form", ["EPS", "GIF", "PPM"])
+def test_other_formats_are_not_opened_whatever_they_are_called(tmp_path: Path, form: str) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", format=form)
+    with pytest.raises(InputError, match="not an image"):
+        read_header(tmp_path / "a.jpg", LIMIT)
+
+
+def test_a_photo_with_a_second_picture_is_a_jpeg(tmp_path: Path) -> None:
+    first, second = Image.fromarray(RGB), Image.fromarray(np.ascontiguousarray(RGB[::2, ::2]))
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second], quality=95)
+    header = read_header(tmp_path / "a.jpg", LIMIT)
+    assert (header.format, header.width, header.height) == ("JPEG", W, H)
+    assert difference(tmp_path / "a.jpg") < 3
+
+
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     bomb = png_bomb(tmp_path / "bomb.png", 50_000)
     assert bomb.stat().st_size < 10_000

@@ -23,6 +23,17 @@ def test_motion_blur_in_either_direction_is_told(kernel: tuple[int, int]) -> Non
     assert quality.sharpness(cv2.blur(GREY, kernel)) < 0.6 * quality.sharpness(GREY)
 
 
+def test_noise_does_not_pass_for_detail(rng: np.random.Generator) -> None:
+    noise = rng.normal(0, 1.5, (1080, 1920))
+    large = cv2.resize(GREY, (1920, 1080), interpolation=cv2.INTER_CUBIC)
+    for sigma, low, high in ((0, 0.4, 1.0), (3, 0.2, 0.5), (15, 0.0, quality.BLURRED), (45, 0.0, quality.BLURRED)):
+        image = cv2.GaussianBlur(large, (0, 0), sigma) if sigma else large
+        noisy = np.clip(image + noise, 0, 255).astype(np.uint8)
+        assert low <= quality.measure(noisy).sharpness <= high
+        if sigma < 15:
+            assert quality.measure(noisy).sharpness == pytest.approx(quality.measure(image).sharpness, rel=0.15)
+
+
 def test_sharpness_does_not_follow_contrast_or_brightness() -> None:
     sharp = quality.sharpness(GREY)
     assert quality.sharpness((GREY // 2 + 20).astype(np.uint8)) == pytest.approx(sharp, rel=0.1)

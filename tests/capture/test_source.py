@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from capture.media import save, texture
 
+from recon.capture import source as source_module
 from recon.capture.source import open_source, read_source, write_source
 from recon.errors import EmptyCapture, InputError, NotFound
 
@@ -87,6 +88,48 @@ def test_hidden_files_and_results_are_not_the_capture(folder: Path, tmp_path: Pa
         ("notes.txt", "neither photo nor video (.txt)"),
         ("out", "a folder of results"),
     }
+
+
+def test_what_its_user_may_miss_is_lost_and_a_side_file_is_not(folder: Path, tmp_path: Path) -> None:
+    before = open_source(folder, tmp_path / "w").key
+    for name in ("flight.srt", "IMG_2.DNG", "out/.recon/x"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    source = open_source(folder, tmp_path / "w")
+    assert not source.lost
+    assert source.key == before
+    (folder / "more.zip").write_bytes(b"x")
+    (folder / "empty.jpg").touch()
+    (folder / "dangling.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (folder / "loop").symlink_to(folder)
+    source = open_source(folder, tmp_path / "w")
+    assert {file.relative: file.reason for file in source.lost} == {
+        "more.zip": "an archive in the capture: unpack it, or pass a .zip alone",
+        "empty.jpg": "an empty file",
+        "dangling.jpg": "can't be read: No such file or directory",
+        "loop": "a link that leads elsewhere",
+    }
+    assert source.key != before, "ingest tells of them: they belong to its recipe"
+
+
+@pytest.mark.parametrize("kind", ["empty", "dangling", "archives"])
+def test_a_capture_of_which_nothing_can_be_used_says_why(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "c").mkdir()
+    for name in ("a", "b"):
+        path = tmp_path / "c" / f"{name}.{'zip' if kind == 'archives' else 'jpg'}"
+        path.symlink_to("nowhere") if kind == "dangling" else path.touch()
+    reason = {"empty": "an empty file", "dangling": "can't be read: No such file", "archives": "an archive in the capture"}[kind]
+    with pytest.raises(EmptyCapture, match=rf"nothing in .*c can be used: 2 files \(2 {reason}.*the first is a\."):
+        open_source(tmp_path / "c", tmp_path / "w")
+
+
+def test_a_capture_that_can_not_be_read_while_hashing_says_why(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(source_module, "sha256_of", refused)
+    with pytest.raises(EmptyCapture, match=r"4 files \(4 can't be read: Input/output error\)"):
+        open_source(folder, tmp_path / "w")
 
 
 def test_links_are_followed_inside_only(folder: Path, tmp_path: Path) -> None:
@@ -196,13 +239,18 @@ def test_a_zip_is_the_same_capture_as_its_folder(folder: Path, tmp_path: Path) -
     ]
 
 
-def test_a_zip_is_unpacked_once(folder: Path, tmp_path: Path) -> None:
+def test_a_zip_is_unpacked_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = Path(shutil.make_archive(str(tmp_path / "capture"), "zip", folder))
     first = open_source(archive, tmp_path / "w")
     stamps = {file.path: os.stat(file.path).st_ino for file in first.photos}
     again = open_source(archive, tmp_path / "w")
     assert again == first
     assert {file.path: os.stat(file.path).st_ino for file in again.photos} == stamps
+    hashed: list[Path] = []
+    monkeypatch.setattr(source_module, "sha256_of", hashed.append)
+    assert open_source(archive, tmp_path / "w") == first
+    assert hashed == [], "neither the zip nor what came of it is read again"
+    monkeypatch.undo()
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("more.jpg", b"x")
     assert len(open_source(archive, tmp_path / "w").photos) == len(first.photos) + 1

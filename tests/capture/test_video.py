@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from capture.media import Rgb, pan, texture, write_video
 
-from recon.capture.video import Frames, probe
-from recon.errors import InputError, NotFound
+from recon.capture.video import Frames, probe, sample
+from recon.errors import InputError, NotFound, TooLarge
 
 H, W = 96, 160
+LIMIT = 400_000_000
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_frames_of_each_codec(tmp_path: Path, views: list[Rgb], codec: str, pix_
     luma = [cv2.cvtColor(view, cv2.COLOR_RGB2GRAY) for view in views]
     assert error([frame.grey(1000) for frame in frames], luma) < 5
     assert frames[0].grey(80).shape == (48, 80)
-    info = probe(path)
+    info = probe(path, LIMIT)
     assert (info.width, info.height, info.rotation_deg, info.frames) == (W, H, 0, 30)
     assert info.codec == {"libx264": "h264", "libx265": "hevc", "mpeg4": "mpeg4"}[codec]
     assert info.duration_s == pytest.approx(1.0, abs=0.05)
@@ -65,7 +66,7 @@ def test_rotation_metadata_makes_frames_upright(tmp_path: Path, views: list[Rgb]
     assert error(rgbs(path), views) < 5
     first = next(iter(Frames(path)))
     assert first.grey(1000).shape == (H, W)
-    info = probe(path)
+    info = probe(path, LIMIT)
     assert (info.width, info.height, info.rotation_deg) == (W, H, rotation)
 
 
@@ -85,7 +86,7 @@ def test_a_stream_that_starts_late_starts_at_zero(tmp_path: Path, views: list[Rg
 def test_no_duration_in_the_container(tmp_path: Path, views: list[Rgb]) -> None:
     raw = write_video(tmp_path / "a.h264", views)
     raw.rename(tmp_path / "a.mp4")
-    info = probe(tmp_path / "a.mp4")
+    info = probe(tmp_path / "a.mp4", LIMIT)
     assert (info.width, info.height, info.duration_s, info.frames) == (W, H, None, None)
     assert error(rgbs(tmp_path / "a.mp4"), views) < 5
 
@@ -97,7 +98,7 @@ def test_a_broken_tail_gives_what_decodes(tmp_path: Path, views: list[Rgb]) -> N
     seen = [frame.rgb() for frame in frames]
     assert 10 <= len(seen) < 25
     assert error(seen[:10], views[:10]) < 5
-    assert probe(path).frames == 30
+    assert probe(path, LIMIT).frames == 30
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path, views: list[Rgb]) -> None:
@@ -118,11 +119,40 @@ def test_threads_change_nothing(tmp_path: Path, views: list[Rgb]) -> None:
     assert np.array_equal(one, four)
 
 
+def test_frames_larger_than_the_limit_are_refused(tmp_path: Path, views: list[Rgb]) -> None:
+    path = write_video(tmp_path / "a.mp4", views[:3])
+    with pytest.raises(TooLarge, match=r"160 x 96 pixels are more than the limit of 15,000 \(ingest\.max_pixels\)"):
+        probe(path, 15_000)
+    assert probe(path, H * W).width == W
+
+
+@pytest.mark.parametrize(("count", "rate"), [(30, 30), (700, 30)])
+def test_a_sample_is_spread_over_the_video(tmp_path: Path, views: list[Rgb], count: int, rate: int) -> None:
+    path = write_video(tmp_path / "a.mp4", (views * 24)[:count], rate=rate, options={"crf": "16", "preset": "ultrafast", "g": "10"})
+    found = list(sample(path, probe(path, LIMIT), 10))
+    times_s = np.array([frame.timestamp_s for frame in found])
+    assert 8 <= len(found) <= 10
+    assert (np.diff(times_s) > 0).all()
+    assert times_s[0] <= 0.1 * count / rate
+    assert times_s[-1] >= 0.8 * count / rate
+    for frame in found:
+        assert error([frame.rgb()], [views[round(frame.timestamp_s * rate) % 30]]) < 5
+
+
+def test_a_sample_of_a_damaged_video_is_what_decodes(tmp_path: Path, views: list[Rgb]) -> None:
+    path = write_video(
+        tmp_path / "a.mp4", views * 20, container_options={"movflags": "faststart"}, options={"crf": "16", "preset": "ultrafast", "g": "10"}
+    )
+    info = probe(path, LIMIT)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 4 <= len(list(sample(path, info, 20))) <= 12
+
+
 def test_a_video_without_its_index(tmp_path: Path, views: list[Rgb]) -> None:
     path = write_video(tmp_path / "a.mp4", views)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InputError, match=r"a\.mp4 is no video that can be read"):
-        probe(path)
+        probe(path, LIMIT)
 
 
 def test_a_sound_recording_has_no_video_stream(tmp_path: Path) -> None:
@@ -134,15 +164,15 @@ def test_a_sound_recording_has_no_video_stream(tmp_path: Path) -> None:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match="no video stream, only audio"):
-        probe(path)
+        probe(path, LIMIT)
 
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("hello")
     with pytest.raises(InputError, match="no video"):
-        probe(tmp_path / "a.mp4")
+        probe(tmp_path / "a.mp4", LIMIT)
     with pytest.raises(NotFound):
-        probe(tmp_path / "gone.mp4")
+        probe(tmp_path / "gone.mp4", LIMIT)
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path, views: list[Rgb]) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from recon.capture.records import ImageRecord
 from recon.config import Camera
-from recon.errors import ConfigError, EmptyCapture, NoOverlap, NoParallax
+from recon.errors import ConfigError, EmptyCapture, NoOverlap, NoParallax, ReconstructionError
 from recon.evaluate.poses import pose_errors
 from recon.features.store import Features
 from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
-from recon.sfm.cameras import cameras_of, is_fixed
+from recon.sfm.cameras import cameras_of, is_fixed, shared_params
 from recon.sfm.diagnosis import check_pairs, partial_warnings
 from recon.sfm.mapping import reconstruct
 from recon.sfm.refine import Adjustment
@@ -153,3 +153,28 @@ def test_given_intrinsics_are_checked_and_held(cloud: np.ndarray) -> None:
         cameras_of(records, Camera(model="PINHOLE", params=(600, 601)))
     with pytest.raises(ConfigError, match="do not fit an image of 640x480"):
         cameras_of(records, Camera(model="PINHOLE", params=(600, 601, 3200, 240)))
+
+
+def test_parameters_that_hold_for_several_cameras_are_told() -> None:
+    records = [
+        ImageRecord(name=key, file="x", source=key, sha256="", width=640, height=480, camera=key) for key in ("wide", "zoomed", "wide")
+    ]
+    given = Camera(model="PINHOLE", params=(600, 600, 320, 240))
+    (warning,) = shared_params(cameras_of(records, given), given)
+    assert "all 2 cameras of the capture (wide, zoomed)" in warning
+    assert shared_params(cameras_of(records[:1], given), given) == []
+    assert shared_params(cameras_of(records, Camera()), Camera()) == []
+
+
+def test_a_global_mapper_that_fails_says_so_unless_another_takes_over(cloud: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = world(orbit(6), cloud, 0.3, np.random.default_rng(1))
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no solution here")
+
+    monkeypatch.setattr(pycolmap, "global_mapping", fails)
+    with pytest.raises(ReconstructionError, match=r"global mapping failed: no solution here\. Set sfm\.mapper to auto"):
+        mapped(given, "global")
+    outcome = mapped(given, "auto")
+    assert outcome is not None
+    assert (outcome.best.mapper, outcome.best.registered) == ("incremental", 6)

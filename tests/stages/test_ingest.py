@@ -112,6 +112,28 @@ def test_bad_files_are_skipped_by_name_with_the_reason(capture: Path, tmp_path: 
     assert len(list((tmp_path / "out").glob("*/images/*"))) == 1, "nothing is left of what was skipped"
 
 
+def test_files_that_never_came_to_be_read_are_skipped_by_name_too(capture: Path, tmp_path: Path) -> None:
+    save(capture / "good.jpg", RGB)
+    write_video(capture / "good.mp4", [texture(96, 160, i) for i in range(3)])
+    (capture / "empty.jpg").touch()
+    (capture / "more.zip").write_bytes(b"x")
+    (capture / "dangling.jpg").symlink_to("nowhere")
+    (capture / "notes.txt").write_text("a side file")
+    found = Ingested(capture, tmp_path / "out")
+    assert found.skipped == {
+        "empty.jpg": "an empty file",
+        "more.zip": "an archive in the capture: unpack it, or pass a .zip alone",
+        "dangling.jpg": "can't be read: No such file or directory",
+    }
+
+
+def test_a_video_of_larger_frames_than_allowed_is_skipped(capture: Path, tmp_path: Path) -> None:
+    write_video(capture / "a.mp4", [texture(96, 160)] * 3)
+    found = Ingested(capture, tmp_path / "out", Config(ingest=Ingest(max_pixels=15_000)))
+    assert not found.videos
+    assert "160 x 96 pixels are more than the limit of 15,000 (ingest.max_pixels)" in found.skipped["a.mp4"]
+
+
 def test_the_same_content_is_taken_once(capture: Path, tmp_path: Path) -> None:
     for name in ("a.jpg", "copy of a.jpg", "sub/a.jpg"):
         save(capture / name, RGB)

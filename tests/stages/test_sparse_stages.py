@@ -104,6 +104,17 @@ def test_points_have_the_colours_of_the_pictures(sparse: Inputs) -> None:
     assert colours.std(0).min() > 3
 
 
+def test_the_sparse_cloud_is_there_to_look_at(sparse: Inputs) -> None:
+    import open3d
+
+    cloud = open3d.io.read_point_cloud(str(sparse["georef"][0] / "sparse.ply"))
+    model = pycolmap.Reconstruction(sparse["georef"][0] / "model")
+    rows = np.hstack([np.asarray(cloud.points), np.asarray(cloud.colors) * 255])
+    truth = np.array([[*point.xyz, *point.color] for point in model.points3D.values()])
+    assert rows.shape == truth.shape
+    np.testing.assert_allclose(rows[np.lexsort(rows.T)], truth[np.lexsort(truth.astype(np.float32).T)], atol=1e-3)
+
+
 def test_without_gps_the_unit_is_arbitrary_and_z_is_up(sparse: Inputs, tmp_path: Path) -> None:
     config = Config(georef=Georef(use_gps=False))
     inputs = run((georef,), {name: sparse[name] for name in georef.needs}, tmp_path, config=config)
