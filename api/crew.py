@@ -27,7 +27,7 @@ SHORT_S = 10.0
 MOST_FALLS = 5
 """A worker that died at once so many times in a row is not begun again."""
 HURRY_S = 3.0
-NICE = 5
+NICE = 10
 """Workers take what the API leaves."""
 LOG_BYTES = 20 * 2**20
 

@@ -35,12 +35,8 @@ class Limits:
         self._hit(self._rate, ("key", key_id), f"more than {self._rate} with this key")
 
     def count_failure(self, address: str) -> None:
+        """Count a wrong key. TooManyRequests if there were too many; a right one still opens, since none can be guessed."""
         self._hit(self._rate_unknown, ("unknown", address), "too many wrong API keys from this address")
-
-    def check_address(self, address: str) -> None:
-        """TooManyRequests while an address has sent too many wrong keys: it is not told whether another is right."""
-        if not self._try(lambda limiter: limiter.test(self._rate_unknown, "unknown", address)):
-            self._refuse(self._rate_unknown, ("unknown", address), "too many wrong API keys from this address")
 
     def _hit(self, rate: RateLimitItem, who: tuple[str, str], message: str) -> None:
         if not self._try(lambda limiter: limiter.hit(rate, *who)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +65,7 @@ class Service:
         self.node.app.close()
 
 
-def the_service(request: Request) -> Service:
+async def the_service(request: Request) -> Service:  # async, like all that waits for nothing: no thread is begun for it
     service: Service = request.app.state.service
     return service
 
@@ -92,7 +92,6 @@ def the_caller(
     address = request.client.host if request.client else "unknown"
     if credentials is None:
         raise Unauthorized("no API key came with the request", "Send it as 'Authorization: Bearer rk_...'")
-    service.limits.check_address(address)
     with service.node.database.reading() as session:
         key = session.scalar(select(Key).where(Key.sha256 == hashed(credentials.credentials)))
     now_s = time.time()
@@ -108,15 +107,20 @@ def the_caller(
     return Caller(key.owner_id, key.id, frozenset(key.scopes))
 
 
-def scoped(scope: Scope) -> Callable[[Caller], Caller]:
+def scoped(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency: the caller, whose key must have that scope."""
 
-    def check(caller: Annotated[Caller, Depends(the_caller)]) -> Caller:
-        if scope not in caller.scopes:
-            raise Forbidden(f"the API key may not {scope}: its scopes are {', '.join(sorted(caller.scopes)) or 'none'}", "Use another key")
-        return caller
+    async def check(caller: Annotated[Caller, Depends(the_caller)]) -> Caller:
+        return allowed(caller, scope)
 
     return check
+
+
+def allowed(caller: Caller, scope: Scope) -> Caller:
+    """The caller, if their key has that scope."""
+    if scope not in caller.scopes:
+        raise Forbidden(f"the API key may not {scope}: its scopes are {', '.join(sorted(caller.scopes)) or 'none'}", "Use another key")
+    return caller
 
 
 Reader = Annotated[Caller, Depends(scoped("read"))]

@@ -19,7 +19,7 @@ from api.artifacts.zipped import zipped
 from api.errors import Absent, Conflict, Forbidden
 from api.jobs.schemas import JobId
 from api.problems import problem, responses
-from api.service import Caller, Reader, Service, ServiceDep, bearer, mine, scoped, the_caller
+from api.service import Caller, Reader, Service, ServiceDep, allowed, bearer, mine, the_caller
 from recon.errors import ReconError
 from workers.models import Artifact, Job
 
@@ -47,7 +47,7 @@ def the_holder(
 ) -> Caller:
     """Who has a key that may read, or a URL that we signed for this very file."""
     if token is None:
-        return scoped("read")(the_caller(request, service, credentials))
+        return allowed(the_caller(request, service, credentials), "read")
     told = service.signer.check(token, "artifact")
     if (told["job"], told["name"]) != (id, name):
         raise Forbidden("the URL is for another file", "Ask for a new one")

@@ -136,7 +136,7 @@ def test_serve_starts_stops_and_goes_on(served: Served, tmp_path: Path, monkeypa
     assert served.key() == key
     with Recon(url, key) as recon:
         assert recon.wait(job)["state"] == "done", served.logs()
-    assert {psutil.Process(child.pid).nice() for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()} == {5}
+    assert {psutil.Process(child.pid).nice() for child in psutil.Process(process.pid).children() if "worker" in child.cmdline()} == {10}
     assert stop(process, signal.SIGTERM) < 10
     assert served.alive() == []
 
