@@ -1,6 +1,6 @@
 """Bar 7: whether the stated error and confidence of dense points are true, on simulated scenes with exact cameras.
 
-The constants of ``recon/dense/fusion.py`` were fitted to ``FITTED``; the other scenes check them.
+The constants of ``recon/dense/fused.py`` were fitted to ``FITTED``; the other scenes check them.
 """
 
 from __future__ import annotations

@@ -25,12 +25,13 @@ from recon.capture.records import read_json
 from recon.dense.view import read_points
 from recon.products.render import MeshRenderer, Viewpoint, render_points
 from recon.products.textured import TexturedMesh
-from recon.products.viewpoint import Orbit, choose_orbit
+from recon.products.viewpoint import Orbit, orbit_of
 
 SIZE = (1120, 630)
 MAX_BYTES = 82_000  # a picture
 _ROUND_DEG, _ARC_DEG = 120.0, 38.0  # to the sides, of what was seen from all around, and from one side
 _CLOSE = 2.6
+_PARALLEL = 0.02  # squared sine of the angle between axes below which they count as parallel
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,24 @@ def viewpoints(orbit: Orbit, focus: NDArray[np.float64]) -> dict[str, Viewpoint]
     }
 
 
+def looked_at(model: pycolmap.Reconstruction, subject: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) of the subject's points (N, 3) the one that the cameras' axes pass nearest to; its middle where they are parallel."""
+    poses = [image.cam_from_world() for image in model.images.values() if image.has_pose]
+    across = [np.eye(3) - np.outer(axis, axis) for axis in (pose.rotation.matrix()[2] for pose in poses)]
+    towards = sum((part @ pose.inverse().translation for part, pose in zip(across, poses, strict=True)), np.zeros(3))
+    pull, middle = _PARALLEL * len(poses), np.median(subject, axis=0)
+    nearest = np.linalg.solve(sum(across, pull * np.eye(3)), towards + pull * middle)
+    return np.asarray(subject[np.linalg.norm(subject - nearest, axis=1).argmin()])
+
+
 def pictures(out: Path, threads: int = 2) -> dict[str, NDArray[np.uint8]]:
     """Every picture of a run, by its name in PICTURES."""
     points = read_points({"fuse": latest(out, "fuse")})
     model = pycolmap.Reconstruction(out / "cameras")
     centers = np.array([image.projection_center() for image in model.images.values() if image.has_pose])
-    orbit = choose_orbit(points.xyz, points.views, centers)
-    most_seen = points.xyz[points.views >= np.quantile(points.views, 0.8)]
-    views, mesh = viewpoints(orbit, np.median(most_seen, axis=0).astype(np.float64)), TexturedMesh.load(latest(out, "texture")[0])
+    mesh = TexturedMesh.load(latest(out, "texture")[0])
+    orbit = orbit_of(mesh, centers)
+    views = viewpoints(orbit, looked_at(model, orbit.subject))
     best = views["textured"]
     fine = replace(best, width=2 * best.width, height=2 * best.height, focal_px=2 * best.focal_px)
     cloud = cv2.resize(render_points(points.xyz, points.rgb, fine, 3), SIZE, interpolation=cv2.INTER_AREA)
@@ -123,9 +134,7 @@ def main() -> None:
     for one in SETS:
         out = args.work / one.name
         if args.data is not None and one.name in args.only:
-            usage = recon("process", args.data / one.source, "-o", out, "--set", "products.turntable_s=0", *one.options)
-            if usage.code != 0:
-                raise RuntimeError(f"{one.name}: {usage.last}")
+            recon("process", args.data / one.source, "-o", out, "--set", "products.turntable_s=0", *one.options).checked()
         if one.name in args.only:
             for name, picture in pictures(out).items():
                 write_small_jpeg(args.out / f"{one.name}-{name}.jpg", picture)

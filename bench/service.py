@@ -6,13 +6,17 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from bench.crowd import ask_often, listen_all
 from bench.served import Served
@@ -156,6 +160,40 @@ def load(data: Path, work: Path) -> list[Row]:
         at_least("4.5", f"{LISTENERS} listeners, each cut off once", "events", len(every), 5),
         at_most("4.5", f"{LISTENERS} listeners, each cut off once", "events lost or told twice", wrong, 0),
     ]
+
+
+def recovery(data: Path, work: Path) -> list[Row]:
+    """Seconds from a worker's death (kill -9, with all its processes) to its shard running on another, with the usual lease."""
+    from bench.bars import at_least, at_most
+
+    with Served(work / "recovery-home", "--workers", "2") as served, served.client() as client:
+        job = client.submit(client.upload(data / "brighton-beach")["id"], "fast", until="features")["id"]
+        running = _wait_for(served, "state = 'running' and queue = 'cpu' and number >= 0 and pid is not null")
+        worker = psutil.Process(running["pid"]).parent()
+        if worker is None:
+            raise RuntimeError("the shard's process has no parent")
+        killed_s = time.time()
+        for process in (worker, *worker.children(recursive=True)):
+            process.kill()
+        again = _wait_for(served, f"id = {running['id']} and attempts = 2 and started_s is not null")
+        state = client.wait(job)["state"]
+    return [
+        at_most("4.3", "brighton-beach, fast", "seconds to a shard's next attempt", again["started_s"] - killed_s, 90),
+        at_least("4.3", "brighton-beach, fast", "the job ends right", float(state == "done"), 1),
+    ]
+
+
+def _wait_for(served: Served, which: str) -> dict[str, Any]:
+    """The first shard in the service's database that fits."""
+    end_s = time.monotonic() + 300
+    while time.monotonic() < end_s:
+        with closing(sqlite3.connect(served.home / "recon.db")) as database:
+            database.row_factory = sqlite3.Row
+            row = database.execute(f"select * from shards where {which}").fetchone()
+        if row is not None:
+            return dict(row)
+        time.sleep(0.05)
+    raise RuntimeError(f"no shard where {which}")
 
 
 def eta(data: Path, work: Path) -> list[Row]:

@@ -38,15 +38,23 @@ def measure(data: Path, names: list[str], work: Path | None) -> None:
 
 
 def show(console: Console) -> bool:
-    """Print the table; whether every bar that was measured is met."""
+    """Print the table; whether every bar was measured and is met."""
     figures = kept()
     table = Table("bar", "set", "figure", "measured", "wanted", "met", title=f"measured on {figures['machine']}")
     rows = sorted((row for rows in figures["rows"].values() for row in rows), key=lambda row: row["bar"])
     for row in rows:
-        value = row["value"]
-        shown = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
-        table.add_row(
-            row["bar"], row["set"], row["figure"], shown, row["wanted"], "" if not row["wanted"] else "yes" if row["met"] else "NO"
-        )
+        met = "" if not row["wanted"] else "yes" if row["met"] else "NO"
+        table.add_row(row["bar"], row["set"], row["figure"], _shown(row["value"]), row["wanted"], met)
     console.print(table)
-    return all(row["met"] for row in rows)
+    missing = [name for name in BARS if not figures["rows"].get(name)]
+    if missing:
+        console.print(f"Not measured: {', '.join(missing)}")
+    return not missing and all(row["met"] for row in rows)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"

@@ -25,6 +25,12 @@ class Usage:
     peak_mb: float
     """Largest sum of resident memory over the process tree, sampled every 0.1 s; shared pages count once a process."""
 
+    def checked(self) -> Usage:
+        """Raises RuntimeError where the command failed."""
+        if self.code != 0:
+            raise RuntimeError(f"recon failed: {self.last}")
+        return self
+
 
 def recon(*arguments: object) -> Usage:
     """Run ``recon ARGUMENTS --json`` in a process of its own."""

@@ -77,6 +77,7 @@ class LocalExecutor:
             self.listener(Event(stage.name, "cached", total, total, 1.0))
             return False
         self._plan(run, stage)
+        stage = stage.sized(run.shards(stage))
         pending = run.pending(stage)
         total = len(run.shards(stage))
         state = _StageProgress(stage.name, total, total - len(pending), self.listener)

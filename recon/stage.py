@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +55,16 @@ class Stage:
     gpu: bool = False
     seeded: bool = False
     memory_mb: int = 1000
-    """What one shard needs at most, in typical use; the executor runs no more at once than fit."""
+    """What one shard needs at most, in typical use; a shard may say what it needs itself, as ``memory_mb``.
+
+    The executor runs no more at once than fit.
+    """
     version: int = 1
 
     @property
     def sections(self) -> tuple[str, ...]:
         return self.reads or (self.name,)
+
+    def sized(self, shards: Iterable[Shard]) -> Stage:
+        """This stage with the memory that the most demanding of its shards needs."""
+        return replace(self, memory_mb=max((int(shard.get("memory_mb", self.memory_mb)) for shard in shards), default=self.memory_mb))

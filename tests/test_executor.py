@@ -169,3 +169,5 @@ def test_shards_at_once_are_bounded_by_cores_and_memory() -> None:
     assert Machine(4, 100_000).at_once(stage, 100) == 4
     assert Machine(4, 100_000).at_once(stage, 2) == 2
     assert Machine(4, 10).at_once(stage, 2) == 1
+    assert Machine(4, 10_000).at_once(stage.sized([{"memory_mb": 3000}, {"memory_mb": 500}, {}]), 100) == 3
+    assert Machine(4, 10_000).at_once(stage.sized([{}, {}]), 100) == 4

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 FLOATER_CELL = 8
 FLOATER_POINTS = 6
 """A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
+AT_ONCE = 1 << 20
 
 
 def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -17,13 +18,20 @@ def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32]) -> NDArray[
     """
     if not len(xyz):
         return np.zeros(0, np.bool_)
+    lonely = np.ones(len(xyz), np.bool_)
+    for shift in (0.0, 0.5):
+        bands = [slice(start, start + AT_ONCE) for start in range(0, len(xyz), AT_ONCE)]
+        key = np.concatenate([_cells(xyz[band], spacing[band], shift) for band in bands])
+        ordered = np.append(np.sort(key), np.full(FLOATER_POINTS, np.iinfo(np.int64).max))
+        for band in bands:
+            # a cell has enough points if it holds the one that far behind its first, in order
+            lonely[band] &= ordered[np.searchsorted(ordered, key[band]) + FLOATER_POINTS - 1] != key[band]
+    return lonely
+
+
+def _cells(xyz: NDArray[np.float32], spacing: NDArray[np.float32], shift: float) -> NDArray[np.int64]:
+    """(N,) a number for each point's cell; equal numbers of different cells are possible and harmless: a floater would stay."""
     level = np.ceil(np.log2(np.maximum(spacing, 1e-30))).astype(np.int64)
     cell = FLOATER_CELL * np.exp2(level.astype(np.float64))
-    most = np.zeros(len(xyz), np.int64)
-    for shift in (0.0, 0.5):
-        at = np.floor(xyz.astype(np.float64) / cell[:, None] + shift).astype(np.int64)
-        # equal keys of different cells are possible and harmless: a floater would stay
-        key = ((at[:, 0] * 73856093) ^ (at[:, 1] * 19349669) ^ (at[:, 2] * 83492791)) * 64 + level % 64
-        _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-        most = np.maximum(most, counts[inverse])
-    return np.asarray(most < FLOATER_POINTS)
+    at = np.floor(xyz.astype(np.float64) / cell[:, None] + shift).astype(np.int64)
+    return np.asarray(((at[:, 0] * 73856093) ^ (at[:, 1] * 19349669) ^ (at[:, 2] * 83492791)) * 64 + level % 64)

@@ -3,126 +3,49 @@
 One reference view is fused at a time, in bands of rows, with a bounded number of neighbours. A pixel's depth survives
 where enough neighbours have seen the same surface (their depth there agrees and projects back to the pixel), is averaged
 along its ray so that no single view can pull it away (Huber's mean about the median), and becomes a point unless a
-neighbour that agrees sees it at finer resolution: that one makes the point.
-
-What a point's error is like shows in the depth maps themselves, whatever its cause (texture, noise, slant, baseline,
-sub-pixel steps): in how far the views scatter along the ray, and in how far the fused depth departs from a plane around
-the pixel. Both are measured in a small window and added up; see ``SCATTER`` and ``ROUGHNESS``.
+neighbour that agrees, and is sure enough to keep it, sees it at finer resolution: that one makes the point.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from recon.dense.view import Points, View
+from recon.dense.fused import Agreement, Fused, Seen, make_points, ray_from_pixel
+from recon.dense.view import Points
 
-SCATTER = 1.72
-"""Variance of a point per variance of the mean of its views, were they independent. They are not: a pair gives both its views
-their depth. With ``ROUGHNESS`` fitted to simulated scenes (``bench/errors.py`` measures what came of it)."""
 INDEPENDENT = 6
 """More views than this do not lower it further: what all of them smooth away, another does not bring back."""
-ROUGHNESS = 3.94
-"""Variance of a point per variance of the fused depth about the plane of its window, which holds only the part of a match's
-error that changes within the window."""
-STEP_PX = 1 / 16 / 12**0.5
-"""Standard deviation of a disparity that is rounded to sixteenths."""
-PAIR = 1.5
-"""Variance of a point of two views over what the above make of it: where one pair gave both their depth, they scatter too little."""
-TAIL = 5.0
-"""Degrees of freedom of Student's distribution, which true errors over their sigma follow: more far ones than Gauss allows."""
-DOUBT = 0.15
-"""Chance that a point which only two views confirm lies on no surface near; each further view takes half of it."""
-
 HUBER = 2.0
 """Views within so many deviations of the median count in full, those beyond less and less."""
-RIGHT_PX = 2.0
-"""A point is right within this many pixel footprints of the surface: what ``confidence`` is the chance of."""
-
-NOISY = 5.0
-"""Points are dropped whose error in pixel footprints is so many times the median of their view."""
 BAND_PX = 1 << 19
 """Pixels of the reference that are fused at once."""
 SPECKLE_PX = 60
 """Smaller islands of a view's fused depth are dropped: what floats is small."""
-WINDOW_RADIUS_PX = 3
-
+OWNS = 100
+"""A finer view makes the point from this confidence (of 255) on: where its own pairs contradict each other it may well drop it."""
 SEAM = 1.003
 """Where two views are this close to equally fine both make the point: each rounds for itself, and a seam must not stay open."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """When two views see the same surface."""
-
-    min_views: int
-    pair_confidence: float
-    """Points that one view fewer confirms, but two at least, stay from this confidence on."""
-    max_depth_error: float
-    """Relative."""
-    max_reproj_error_px: float
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A view with its depth map."""
-
-    view: View
-    depth: NDArray[np.float32]
-    """(h, w) along z, world units, 0 where unknown."""
-    confidence: NDArray[np.uint8]
-    """(h, w), 255 is certain."""
-    rgb: NDArray[np.uint8]
-    """(h, w, 3) at the size of the depth map."""
-    K: NDArray[np.float64]
-    """(3, 3) px at this size, first pixel's centre at (0.5, 0.5)."""
-
 
 Neighbours = Callable[[], Iterable[tuple[int, Seen]]]
 """Gives the neighbours with their index in image order, once a band: each may be let go before the next."""
 
 
-@dataclass(frozen=True)
-class _Fused:
-    """A view's depth after fusion; (h, w) each."""
-
-    depth: NDArray[np.float32]
-    """0 where too few agree."""
-    variance: NDArray[np.float32]
-    """Of the mean along the ray, over depth squared, had the views nothing in common."""
-    information: NDArray[np.float32]
-    """Sum over the other views that agree of the squared sine of the angle between the rays."""
-    count: NDArray[np.uint8]
-    against: NDArray[np.uint8]
-    """Views that look through the point."""
-    rgb: NDArray[np.uint8]
-    owned: NDArray[np.bool_]
-    """No other view that agrees is finer."""
-
-    @classmethod
-    def nothing(cls, height: int, width: int) -> _Fused:
-        size = (height, width)
-        depth, variance, information = (np.zeros(size, np.float32) for _ in range(3))
-        count, against = (np.zeros(size, np.uint8) for _ in range(2))
-        return cls(depth, variance, information, count, against, np.zeros((*size, 3), np.uint8), np.ones(size, np.bool_))
-
-
 def fuse_view(index: int, reference: Seen, neighbours: Neighbours, agreement: Agreement) -> Points:
     """The points that the reference view (``index`` in image order) is the one to make."""
     height, width = reference.depth.shape
-    fused = _Fused.nothing(height, width)
+    fused = Fused.nothing(height, width)
     rows = max(1, BAND_PX // width)
     for first in range(0, height, rows):
         _fuse_band(index, reference, neighbours, agreement, slice(first, min(first + rows, height)), fused)
     _drop_speckles(fused.depth)
-    return _points(reference, fused, agreement)
+    return make_points(reference, fused, agreement)
 
 
-def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: Agreement, band: slice, fused: _Fused) -> None:
+def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: Agreement, band: slice, fused: Fused) -> None:
     depth = np.ascontiguousarray(reference.depth[band])
     own = np.asarray(reference.confidence[band] / np.float32(255), np.float32)
     along, weight = [depth], [own]
@@ -132,7 +55,7 @@ def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: A
         said, trusted = np.zeros_like(depth), np.zeros_like(depth)
         _collect(
             depth, other.depth, other.confidence, other.rgb, *there, *back, band.start,
-            (other.view.center - reference.view.center) @ reference.view.R.T, _ray_from_pixel(reference.K),
+            (other.view.center - reference.view.center) @ reference.view.R.T, ray_from_pixel(reference.K),
             reference.K[0, 0], other.K[0, 0], j < index, agreement.max_depth_error, agreement.max_reproj_error_px,
             said, trusted, rgb_sum, fused.against[band], fused.information[band], fused.owned[band],
         )  # fmt: skip
@@ -144,60 +67,10 @@ def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: A
     )  # fmt: skip
 
 
-def _points(reference: Seen, fused: _Fused, agreement: Agreement) -> Points:
-    ray = _ray_from_pixel(reference.K)
-    v, u = np.nonzero((fused.depth > 0) & fused.owned)
-    normal, shape = np.zeros((len(u), 3), np.float32), np.zeros((len(u), 2), np.float32)
-    _windows(fused.depth, fused.variance, ray, WINDOW_RADIUS_PX, agreement.max_depth_error, v, u, normal, shape)
-    flat = (normal != 0).any(1)
-    v, u, normal, shape = v[flat], u[flat], normal[flat], shape[flat].astype(np.float64)
-    z, count = fused.depth[v, u].astype(np.float64), fused.count[v, u]
-    in_cam = np.column_stack([u, v, np.ones(len(u))]) @ ray.T * z[:, None]
-    length = np.linalg.norm(in_cam, axis=1)
-    # pixels times depth over focal length is a length across the ray, the sine of the angle turns it into one along it
-    step = STEP_PX**2 / reference.K[0, 0] ** 2 / np.maximum(fused.information[v, u], 1e-12)
-    variance = (SCATTER * shape[:, 0] + ROUGHNESS * shape[:, 1] + step) * np.where(count == 2, PAIR, 1.0)
-    sigma, footprint = length * np.sqrt(variance), length / reference.K[0, 0]
-    cosine = np.abs((in_cam * normal).sum(1)) / length
-    confidence = _confidence(RIGHT_PX * footprint / (cosine * sigma), count, fused.against[v, u])
-    points = Points(
-        xyz=(in_cam @ reference.view.R + reference.view.center).astype(np.float32),
-        normal=(normal.astype(np.float64) @ reference.view.R).astype(np.float32),
-        rgb=fused.rgb[v, u],
-        confidence=confidence,
-        views=count,
-        sigma=sigma.astype(np.float32),
-    )
-    noise = sigma / footprint
-    quiet = noise <= NOISY * np.median(noise) if len(noise) else np.zeros(0, np.bool_)
-    return points.take(quiet & ((count >= agreement.min_views) | (confidence >= agreement.pair_confidence)))
-
-
-def _confidence(margin: NDArray[np.float64], count: NDArray[np.uint8], against: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The chance that a point's error is below ``margin`` sigmas, times that of not being a common mistake of its views."""
-    from scipy.special import stdtr
-
-    net = np.maximum(count.astype(np.float64) - against, 1)
-    return np.asarray((2 * stdtr(TAIL, margin) - 1) * (1 - DOUBT * 0.5 ** (net - 2)), np.float32)
-
-
-def spacing(xyz: NDArray[np.float32], seen: Seen) -> NDArray[np.float32]:
-    """(N,) how far apart the pixels of a view lie on a surface that faces it, at points (N, 3)."""
-    distance = np.linalg.norm(xyz.astype(np.float64) - seen.view.center, axis=1)
-    return np.asarray(distance / seen.K[0, 0], np.float32)
-
-
-def _ray_from_pixel(K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3): a pixel index (the first pixel is 0, 0) to its ray at z = 1."""
-    corner = K.copy()
-    corner[:2, 2] -= 0.5
-    return np.asarray(np.linalg.inv(corner), np.float64)
-
-
 def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """M, m: depth * M @ (u, v, 1) + m is the homogeneous pixel index in the target, its last entry the depth there."""
-    ray = _ray_from_pixel(source.K)
-    to_pixel = np.linalg.inv(_ray_from_pixel(target.K))
+    ray = ray_from_pixel(source.K)
+    to_pixel = np.linalg.inv(ray_from_pixel(target.K))
     R = target.view.R @ source.view.R.T
     return to_pixel @ R @ ray, to_pixel @ (target.view.t - R @ source.view.t)
 
@@ -253,7 +126,7 @@ def _collect(  # type: ignore[no-untyped-def]
             information[y, x] += np.float32((cx * cx + cy * cy + cz * cz) / (near * far))
             # by distance and not by depth: side by side, views of one depth would all be equal
             finer = other_focal * np.sqrt(near) / (focal * np.sqrt(far))
-            if finer > SEAM or (finer == 1.0 and other_first):
+            if other_confidence[iv, iu] >= OWNS and (finer > SEAM or (finer == 1.0 and other_first)):
                 owned[y, x] = False
 
 
@@ -327,62 +200,6 @@ def _median(values, n):  # type: ignore[no-untyped-def]
             j -= 1
         values[j] = value
     return 0.5 * (values[(n - 1) // 2] + values[n // 2])
-
-
-@njit(nogil=True, cache=True)
-def _windows(depth, variance, ray, radius, max_step, rows, columns, normal, shape):  # type: ignore[no-untyped-def]
-    """For each pixel the unit normal towards the camera, and the variances (mean of the views', about the plane) over depth squared.
-
-    A plane has an inverse depth that is linear in the pixel, fitted to a window. The normal is 0 where too little is known.
-    """
-    height, width = depth.shape
-    for i in range(len(rows)):
-        x, y = columns[i], rows[i]
-        z = depth[y, x]
-        n = 0.0
-        sx = sy = sw = sxx = sxy = syy = sxw = syw = sww = sv = 0.0
-        for dy in range(max(-radius, -y), min(radius, height - 1 - y) + 1):
-            for dx in range(max(-radius, -x), min(radius, width - 1 - x) + 1):
-                other = depth[y + dy, x + dx]
-                if not other > 0 or abs(other - z) > max_step * z * 2:
-                    continue
-                w = z / other - 1.0
-                n += 1.0
-                sx += dx
-                sy += dy
-                sw += w
-                sxx += dx * dx
-                sxy += dx * dy
-                syy += dy * dy
-                sxw += dx * w
-                syw += dy * w
-                sww += w * w
-                sv += variance[y + dy, x + dx]
-        if n < 8:
-            continue
-        sxx -= sx * sx / n
-        sxy -= sx * sy / n
-        syy -= sy * sy / n
-        sxw -= sx * sw / n
-        syw -= sy * sw / n
-        sww -= sw * sw / n
-        det = sxx * syy - sxy * sxy
-        if det < 1e-3 * (sxx + syy):
-            continue
-        a = (syy * sxw - sxy * syw) / det
-        b = (sxx * syw - sxy * sxw) / det
-        c = 1.0 + (sw - a * sx - b * sy) / n - a * x - b * y
-        # inverse depth = (a, b, c) . pixel = normal . ray / distance, so the normal is K^T (a, b, c)
-        fx, fy = 1.0 / ray[0, 0], 1.0 / ray[1, 1]
-        nx = -a * fx
-        ny = -b * fy
-        nz = -(c - a * ray[0, 2] * fx - b * ray[1, 2] * fy)
-        length = np.sqrt(nx * nx + ny * ny + nz * nz)
-        normal[i, 0] = nx / length
-        normal[i, 1] = ny / length
-        normal[i, 2] = nz / length
-        shape[i, 0] = sv / n
-        shape[i, 1] = max(sww - a * sxw - b * syw, 0.0) / (n - 3)
 
 
 def _drop_speckles(depth: NDArray[np.float32]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from recon.dense.stereo import usable_pixels
 from recon.dense.view import DepthMap, View
 from recon.errors import NoSurface
 
@@ -27,33 +28,48 @@ def patchmatch_depths(
     sources: Sequence[Sequence[int]],
     max_size_px: int,
     gpu: int,
+    scratch: Path,
 ) -> dict[int, DepthMap]:
-    """Depth maps of the views in ``block`` (indices), matched with ``sources[i]`` each.
+    """Depth maps of the views in ``block`` (indices), matched with ``sources[i]`` each: empty where masked, and without sources.
 
-    ``model`` is the COLMAP model in world, whose points bound the depths; it is changed. Raises NoSurface where the device
-    gives only empty maps, as new devices without a fitting CUDA build do.
+    ``model`` is the COLMAP model in world, whose points bound the depths; it is changed. ``scratch`` is left as it was. Raises
+    NoSurface where the device gives only empty maps, as new devices without a fitting CUDA build do.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        workspace = Path(scratch)
-        write_workspace(workspace, views, model, block, sources)
+    matched = [i for i in block if sources[i]]
+    found = {i: _empty(views[i], max_size_px) for i in block}
+    if not matched:
+        return found
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        workspace = Path(folder)
+        write_workspace(workspace, views, model, matched, sources)
         options = pycolmap.PatchMatchOptions()
         options.max_image_size = max_size_px
         options.gpu_index = str(gpu)
         options.geom_consistency = options.filter = True
         pycolmap.patch_match_stereo(workspace, "COLMAP", "option-all", options)
-        found = {}
-        for i in block:
-            depth = read_array(workspace / "stereo" / "depth_maps" / f"{_name(views[i])}.geometric.bin")[:, :, 0]
-            K = views[i].K.copy()
-            K[0] *= depth.shape[1] / views[i].width
-            K[1] *= depth.shape[0] / views[i].height
-            found[i] = DepthMap(depth, np.where(depth > 0, np.float32(CONFIDENCE), np.float32(0)), K)
-    if not any((depth_map.depth > 0).any() for depth_map in found.values()):
+        for i in matched:
+            found[i] = depth_map(views[i], read_array(workspace / "stereo" / "depth_maps" / f"{_name(views[i])}.geometric.bin")[:, :, 0])
+    if not any((made.depth > 0).any() for made in found.values()):
         raise NoSurface(
-            f"the CUDA device {gpu} returned {len(found)} empty depth maps",
+            f"the CUDA device {gpu} returned {len(matched)} empty depth maps",
             "Its driver and pycolmap's CUDA build may not fit together: use --set depth.method=sgm",
         )
     return found
+
+
+def depth_map(view: View, depth: NDArray[np.float32]) -> DepthMap:
+    """What the device gives for a view, (h, w) along z, without its masked pixels: it knows nothing of masks."""
+    height, width = depth.shape
+    K = view.K.copy()
+    K[0] *= width / view.width
+    K[1] *= height / view.height
+    depth = np.where(usable_pixels(view, (width, height)) & (depth > 0), depth, np.float32(0))
+    return DepthMap(depth, np.where(depth > 0, np.float32(CONFIDENCE), np.float32(0)), K)
+
+
+def _empty(view: View, max_size_px: int) -> DepthMap:
+    width, height, _ = view.scaled(max_size_px)
+    return depth_map(view, np.zeros((height, width), np.float32))
 
 
 def write_workspace(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recon.dense.plain import settle_plain
 from recon.dense.rectify import Pose, RectifiedPair, rectify
 from recon.dense.sgm import cross_checked, match
-from recon.dense.view import DepthMap, View
+from recon.dense.view import View
 
 SIGMA_PX = 1.0
 """Disparity difference of two pairs that still agree; each pair's depth follows its own baseline."""
@@ -72,10 +72,16 @@ def load_frame(view: View, max_size_px: int) -> Frame:
     K = K.copy()
     K[:2, 2] -= 0.5
     grey = cv2.resize(read_grey(view.path), (width, height), interpolation=cv2.INTER_AREA)
-    usable = np.ones((height, width), bool)
-    if view.mask_path is not None:
-        usable = cv2.resize(read_grey(view.mask_path), (width, height), interpolation=cv2.INTER_AREA) >= 250
-    return Frame(Pose(K, view.R, view.t, width, height), grey, usable)
+    return Frame(Pose(K, view.R, view.t, width, height), np.asarray(grey, np.uint8), usable_pixels(view, (width, height)))
+
+
+def usable_pixels(view: View, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(h, w) which pixels of the view, resized to (width, height), no mask touches."""
+    from recon.capture.pixels import read_grey
+
+    if view.mask_path is None:
+        return np.ones(size[::-1], bool)
+    return np.asarray(cv2.resize(read_grey(view.mask_path), size, interpolation=cv2.INTER_AREA) >= 250)
 
 
 def pair_depths(a: Frame, b: Frame, xyz: NDArray[np.float64]) -> tuple[Candidate, Candidate] | None:
@@ -116,36 +122,32 @@ def _depth_in(frame: Frame, pair: RectifiedPair, side: int, disparity: NDArray[n
     return Candidate(depth, pair.focal_baseline)
 
 
-def agree(candidates: Sequence[Candidate], pose: Pose) -> DepthMap:
-    """The depth that most pairs agree on, averaged by precision; confidence grows with their number and share."""
-    K = pose.K.copy()
-    K[:2, 2] += 0.5
-    if not candidates:
-        empty = np.zeros((pose.height, pose.width), np.float32)
-        return DepthMap(empty, empty.copy(), K)
+def agree(candidates: Sequence[Candidate], pairs: Sequence[int], depth: NDArray[np.float32], confidence: NDArray[np.float32]) -> None:
+    """Write into (h, w) maps the depth that most pairs agree on, averaged by precision; confidence grows with their number and share.
+
+    ``pairs`` says which pair each candidate is of, ascending: what a pair says at two sizes is one voice.
+    """
     stack = np.stack([candidate.depth for candidate in candidates])
     precision = np.array([candidate.focal_baseline for candidate in candidates], np.float32)
-    depth = np.zeros(stack.shape[1:], np.float32)
-    confidence = np.zeros(stack.shape[1:], np.float32)
-    _agree(stack, precision, np.float32(SIGMA_PX), np.float32(MAX_SPREAD), depth, confidence)
-    drop_speckles(depth, SPECKLE_PX)
-    confidence[depth == 0] = 0
-    return DepthMap(depth, confidence, K)
+    _agree(stack, precision, np.array(pairs, np.int64), np.float32(SIGMA_PX), np.float32(MAX_SPREAD), depth, confidence)
 
 
 @njit(nogil=True, cache=True)
-def _agree(stack, precision, sigma_px, max_spread, depth, confidence):  # type: ignore[no-untyped-def]
+def _agree(stack, precision, pairs, sigma_px, max_spread, depth, confidence):  # type: ignore[no-untyped-def]
     count, height, width = stack.shape
     for y in range(height):
         for x in range(width):
             best = np.float32(0)
-            said = 0
+            said, speaker = 0, -1
             for a in range(count):
                 z = stack[a, y, x]
                 if not z > 0:
                     continue
-                said += 1
+                if pairs[a] != speaker:
+                    speaker = pairs[a]
+                    said += 1
                 support = np.float32(0)
+                supporter = -1
                 weights = np.float32(0)
                 mean = np.float32(0)
                 for b in range(count):
@@ -154,7 +156,9 @@ def _agree(stack, precision, sigma_px, max_spread, depth, confidence):  # type: 
                         continue
                     allowed = min(sigma_px * z * z * (1 / precision[a] + 1 / precision[b]), max_spread * z)
                     if abs(other - z) <= allowed:
-                        support += 1
+                        if pairs[b] != supporter:
+                            supporter = pairs[b]
+                            support += 1
                         weight = precision[b] * precision[b]
                         weights += weight
                         mean += weight * other

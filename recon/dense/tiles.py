@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recon.dense.rectify import Pose
-from recon.dense.stereo import SPECKLE_PX, Candidate, Frame, agree, pair_depths
+from recon.dense.stereo import SPECKLE_PX, Candidate, Frame, agree, drop_speckles, pair_depths
 from recon.dense.sweep import sweep_depth
 from recon.dense.view import DepthMap
 
@@ -26,6 +26,10 @@ TILE_PX = 4_000_000
 """A frame of no more pixels is matched whole."""
 SWEEP_PX = 2_000_000
 """... or swept whole: a sweep holds a hundred costs a pixel."""
+HELD_PX = 12_000_000
+"""So many pixels of a view's candidates are held in memory."""
+BAND_PX = 16_000_000
+"""Pixels of candidates that are asked at once."""
 MARGIN_PX = 64
 ASPECT = 3.0
 """Tiles are this much longer along the baseline: what lies along it must be searched in the other view anyway."""
@@ -120,16 +124,20 @@ def sweep_depth_in_tiles(reference: Frame, sources: Sequence[Frame], xyz: NDArra
 
 
 class Candidates:
-    """What the pairs say of one view; large depth maps wait on disk, in ``folder``, until they are asked to agree."""
+    """What the pairs say of one view; beyond ``most_px`` pixels their depth maps wait on disk, in ``folder``, to be asked."""
 
-    def __init__(self, folder: Path, name: str, most_px: int = TILE_PX) -> None:
+    def __init__(self, folder: Path, name: str, most_px: int = HELD_PX) -> None:
         self._folder = folder
         self._name = name
-        self._most_px = most_px
+        self._room_px = most_px
         self._found: list[Candidate | tuple[Path, float]] = []
+        self._pairs: list[int] = []
 
-    def add(self, candidate: Candidate) -> None:
-        if candidate.depth.size <= self._most_px:
+    def add(self, candidate: Candidate, again: bool = False) -> None:
+        """``again``: of the same pair as the one before, at another size."""
+        self._pairs.append(self._pairs[-1] + (not again) if self._pairs else 0)
+        if candidate.depth.size <= self._room_px:
+            self._room_px -= candidate.depth.size
             self._found.append(candidate)
             return
         file = self._folder / f"{self._name}-{len(self._found)}.npy"
@@ -138,27 +146,26 @@ class Candidates:
         self._found.append((file, candidate.focal_baseline))
 
     def agreed(self, pose: Pose) -> DepthMap:
-        """The view's depth, by bands of rows where it is large; the files are gone afterwards."""
-        if pose.width * pose.height <= self._most_px or not self._found:
-            return agree([c for c in self._found if isinstance(c, Candidate)], pose)
+        """The view's depth, by bands of rows; the files are gone afterwards."""
         depth, confidence = (np.zeros((pose.height, pose.width), np.float32) for _ in range(2))
-        K = pose.K
-        # a speckle is cut off by no band's end if the band holds all rows that it could reach
-        for core in tiles(pose.width, pose.height, max(pose.width, self._most_px // 2), aspect=1e9):
-            band = core.grown(SPECKLE_PX, pose.width, pose.height)._replace(x0=0, x1=pose.width)
-            found = agree(self._rows(band.y0, band.y1), replace(pose, height=band.y1 - band.y0))
-            keep = slice(core.y0 - band.y0, core.y1 - band.y0)
-            depth[core.y0 : core.y1], confidence[core.y0 : core.y1], K = found.depth[keep], found.confidence[keep], found.K
+        rows = max(1, BAND_PX // (pose.width * max(1, len(self._found))))
+        for start in range(0, pose.height if self._found else 0, rows):
+            band = slice(start, start + rows)
+            agree(self._rows(band), self._pairs, depth[band], confidence[band])
         for item in self._found:
             if not isinstance(item, Candidate):
                 item[0].unlink()
+        drop_speckles(depth, SPECKLE_PX)
+        confidence[depth == 0] = 0
+        K = pose.K.copy()
+        K[:2, 2] += 0.5
         return DepthMap(depth, confidence, K)
 
-    def _rows(self, start: int, end: int) -> list[Candidate]:
+    def _rows(self, band: slice) -> list[Candidate]:
         return [
-            Candidate(item.depth[start:end], item.focal_baseline)
+            Candidate(item.depth[band], item.focal_baseline)
             if isinstance(item, Candidate)
-            else Candidate(np.array(np.load(item[0], mmap_mode="r")[start:end]), item[1])
+            else Candidate(np.array(np.load(item[0], mmap_mode="r")[band]), item[1])
             for item in self._found
         ]
 

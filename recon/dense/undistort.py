@@ -14,6 +14,7 @@ MAX_HALF_FOV_DEG = 58.0
 
 _BORDER_SAMPLES = 65
 _GRID_PX = 8
+_BAND_ROWS = 256
 
 
 class Undistorter:
@@ -23,7 +24,8 @@ class Undistorter:
         self.source = camera
         self.camera = pinhole_camera(camera, max_size_px)
         scale = self.camera.focal_length_x / camera.focal_length_x
-        self._shrunk = (max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
+        whole = (max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
+        self._shrunk = (self.camera.width, self.camera.height) if _is_pinhole(camera) else whole
         self._map, self._inside = _source_of_target(camera, self.camera, self._shrunk)
 
     def image(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -106,30 +108,41 @@ def _normalized(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray
 def _source_of_target(
     camera: pycolmap.Camera, target: pycolmap.Camera, size: tuple[int, int]
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]] | None, NDArray[np.bool_]]:
-    """Where each target pixel lies in the source image of a size (None: in the same place), and whether it lies in it."""
+    """Where each target pixel lies in the source image of a size (None: in the same place), and whether it lies in it.
+
+    By bands of rows: projecting takes ten times the memory of what comes of it.
+    """
     w, h = target.width, target.height
     if _is_pinhole(camera):
         return None, np.ones((h, w), bool)
+    columns, rows = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+    inside = _invertible(camera, target)
+    for start in range(0, h, _BAND_ROWS):
+        band = slice(start, min(start + _BAND_ROWS, h))
+        at = camera.img_from_cam(_rays(target, np.arange(band.start, band.stop), np.arange(w))).reshape(-1, w, 2)
+        inside[band] &= np.isfinite(at).all(2) & (at >= 0).all(2) & (at[..., 0] <= camera.width) & (at[..., 1] <= camera.height)
+        at = np.nan_to_num(at, nan=-1e4) * (size[0] / camera.width, size[1] / camera.height) - 0.5
+        columns[band], rows[band] = at[..., 0], at[..., 1]
+    return (columns, rows), inside
+
+
+def _rays(target: pycolmap.Camera, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(R * C, 3) at z = 1 through the centres of a pinhole camera's pixels."""
     fx, fy, cx, cy = target.params
-    u, v = np.meshgrid(np.arange(w) + 0.5, np.arange(h) + 0.5)
-    rays = np.column_stack([(u.ravel() - cx) / fx, (v.ravel() - cy) / fy, np.ones(w * h)])
-    at = camera.img_from_cam(rays).reshape(h, w, 2)
-    inside = np.isfinite(at).all(2) & (at >= 0).all(2) & (at[..., 0] <= camera.width) & (at[..., 1] <= camera.height)
-    inside &= _invertible(camera, at, rays.reshape(h, w, 3)[..., :2])
-    at = np.nan_to_num(at, nan=-1e4)
-    maps = (at * (size[0] / camera.width, size[1] / camera.height) - 0.5).astype(np.float32)
-    return (np.ascontiguousarray(maps[..., 0]), np.ascontiguousarray(maps[..., 1])), inside
+    u, v = np.meshgrid(columns + 0.5, rows + 0.5)
+    return np.column_stack([(u.ravel() - cx) / fx, (v.ravel() - cy) / fy, np.ones(u.size)])
 
 
-def _invertible(camera: pycolmap.Camera, at: NDArray[np.float64], ray: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _invertible(camera: pycolmap.Camera, target: pycolmap.Camera) -> NDArray[np.bool_]:
     """(h, w) whether the source pixel of a ray sees that ray: strong distortion folds far rays back into the image."""
-    h, w = at.shape[:2]
-    back = _normalized(camera, np.nan_to_num(at[::_GRID_PX, ::_GRID_PX].reshape(-1, 2), nan=-1e4))
-    good = np.abs(back - ray[::_GRID_PX, ::_GRID_PX].reshape(-1, 2)).max(1) < 1e-3
+    h, w = target.height, target.width
+    rays = _rays(target, np.arange(0, h, _GRID_PX), np.arange(0, w, _GRID_PX))
+    back = _normalized(camera, np.nan_to_num(camera.img_from_cam(rays), nan=-1e4))
+    good = np.abs(back - rays[:, :2]).max(1) < 1e-3
     grid = good.reshape(-(-h // _GRID_PX), -(-w // _GRID_PX)).astype(np.uint8)
     # a grid cell counts only with its neighbours: the fold runs between samples
     grid = cv2.erode(grid, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    return np.repeat(np.repeat(grid, _GRID_PX, 0), _GRID_PX, 1)[:h, :w].astype(bool)
+    return np.repeat(np.repeat(grid.astype(bool), _GRID_PX, 0), _GRID_PX, 1)[:h, :w]
 
 
 def _resize(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,6 @@ from numpy.typing import NDArray
 from recon.capture.records import Record, read_json, write_json
 from recon.errors import NoSurface
 from recon.stage import Inputs
-
-if TYPE_CHECKING:
-    import pycolmap
 
 VIEWS_FILE = "views.json"
 
@@ -93,13 +89,6 @@ def write_views(folder: Path, views: list[ViewRecord]) -> None:
     write_json(folder / VIEWS_FILE, {"views": [view.model_dump(mode="json") for view in views]})
 
 
-def undistorted_camera(camera: pycolmap.Camera, max_size_px: int) -> pycolmap.Camera:
-    """The PINHOLE camera that ``undistort`` maps a camera to: a function of the camera and size alone."""
-    from recon.dense.undistort import pinhole_camera
-
-    return pinhole_camera(camera, max_size_px)
-
-
 @dataclass(frozen=True)
 class DepthMap:
     """Depth along z of a view, at its own (smaller) size."""
@@ -110,6 +99,12 @@ class DepthMap:
     """(h, w), 0..1, 0 where unknown."""
     K: NDArray[np.float64]
     """(3, 3) px at this size, first pixel's centre at (0.5, 0.5)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.depth.shape
+        return width, height
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +135,8 @@ class Points:
     def save(self, path: Path) -> None:
         np.savez(path, **vars(self))
 
-    def take(self, keep: NDArray[np.bool_]) -> Points:
-        """The points where ``keep`` (N,) holds."""
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Points:
+        """The points where ``keep`` (N,) holds, or of these indices."""
         return Points(**{name: array[keep] for name, array in vars(self).items()})
 
     @classmethod
@@ -151,6 +146,8 @@ class Points:
 
     @classmethod
     def concatenate(cls, parts: list[Points]) -> Points:
+        if len(parts) == 1:  # it may be half of the memory
+            return parts[0]
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__})
 
 
@@ -159,6 +156,24 @@ def read_points(inputs: Inputs) -> Points:
     points = Points.concatenate([Points.load(folder / "points.npz") for folder in inputs["fuse"]])
     check_not_empty(points)
     return points
+
+
+def read_some_points(inputs: Inputs, most: int) -> Points:
+    """At most that many points of the dense cloud, evenly taken from it; as ``read_points``, but of one shard at a time."""
+    counts = [int(read_json(folder / "fuse.json")["points"]) for folder in inputs["fuse"]]
+    kept, parts, first = evenly(sum(counts), most), [], 0
+    for folder, count in zip(inputs["fuse"], counts, strict=True):
+        start, end = np.searchsorted(kept, [first, first + count])
+        parts.append(Points.load(folder / "points.npz").take(kept[start:end] - first))
+        first += count
+    points = Points.concatenate(parts)
+    check_not_empty(points)
+    return points
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Ascending indices of at most ``most`` of ``count`` things."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(np.int64)
 
 
 def check_not_empty(points: Points) -> None:

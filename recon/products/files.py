@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
@@ -14,17 +13,18 @@ import pycolmap
 
 from recon.capture.records import ImageSet, read_json, write_json
 from recon.config import Products
-from recon.dense.view import read_points
+from recon.dense.view import read_some_points
 from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
 from recon.products.gltf import write_glb
 from recon.products.obj import write_obj
 from recon.products.pictures import write_preview, write_turntable
-from recon.products.pointcloud import thin, write_laz, write_ply
+from recon.products.pointcloud import write_laz, write_ply
 from recon.products.render import MeshRenderer
 from recon.products.textured import TexturedMesh
-from recon.products.viewpoint import choose_orbit
+from recon.products.viewpoint import orbit_of
 from recon.stage import Inputs, Work
+from recon.storage import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
     georef = read_json(inputs["georef"][0] / "georef.json")
     place = {key: georef.get(key) for key in ("frame", "unit", "metric", "crs", "origin")}
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
-    points = thin(read_points(inputs), options.max_points)
+    points = read_some_points(inputs, options.max_points)
     frame = LocalFrame.from_georef(georef)
     if "ply" in options.points_format:
         write_ply(out / "points.ply", points)
@@ -47,7 +47,7 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
     write_obj(out, mesh, f"z up, unit: {place['unit']}, frame: {place['frame']}")
     work.tell(0.2, "mesh")
     centers = np.array([image.projection_center() for image in registered(model)])
-    orbit = choose_orbit(points.xyz, points.views, centers)
+    orbit = orbit_of(mesh, centers)
     renderer = MeshRenderer(mesh, work.threads)
     write_preview(out / "preview.png", renderer, orbit)
     if options.turntable_s > 0:
@@ -57,12 +57,11 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
 
 def list_files(folder: Path) -> list[dict[str, Any]]:
     """Name, size and SHA-256 of every file below a folder, by name."""
-    rows = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        rows.append({"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": digest})
-    return rows
+    return [
+        {"name": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
 
 
 def _write_cameras(

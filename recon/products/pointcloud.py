@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 from pathlib import Path
 
 import laspy
@@ -12,7 +11,7 @@ import open3d as o3d
 import pyproj
 from numpy.typing import NDArray
 
-from recon.dense.view import Points
+from recon.dense.view import Points, evenly
 from recon.geometry.geodesy import LocalFrame
 
 _CREATED = datetime.date(2000, 1, 1)  # a header's date would make equal runs unequal
@@ -25,8 +24,7 @@ def thin(points: Points, max_points: int) -> Points:
     count = len(points.xyz)
     if count <= max_points:
         return points
-    kept = np.linspace(0, count - 1, max_points).astype(np.int64)
-    return replace(points, **{name: value[kept] for name, value in vars(points).items()})
+    return points.take(evenly(count, max_points))
 
 
 def write_ply(path: Path, points: Points) -> None:

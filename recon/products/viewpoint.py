@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.products.render import Viewpoint
+from recon.products.textured import TexturedMesh
+from recon.surface.mesh import face_areas
 
 _FOV_DEG = 35.0
 _SUBJECT = (0.05, 0.95)  # quantiles of the points that mark the subject: strays and far surroundings do not push it away
@@ -19,6 +21,7 @@ _FILL = 0.86  # share of the picture that the subject may take
 _SWING_DEG = 30.0  # half the swing of a turntable where only one side was seen
 _NADIR_DEG = 60.0  # cameras that look from higher than this look down
 _MAX_POINTS = 20_000
+_MAX_CAMERAS = 60
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,21 @@ class Orbit:
         return [Viewpoint(width, height, view.focal_px, view.R, middle + view.R.T @ eye_in_view) for view in views]
 
 
-def choose_orbit(xyz: NDArray[np.float32], views: NDArray[np.uint8], centers: NDArray[np.float64]) -> Orbit:
+def orbit_of(mesh: TexturedMesh, centers: NDArray[np.float64]) -> Orbit:
+    """The orbit that shows a mesh best; each part of it counts by its area, and by how large the cameras' pictures show it."""
+    area = np.bincount(mesh.faces.ravel(), np.repeat(face_areas(mesh.vertices, mesh.faces), 3), minlength=len(mesh.vertices))
+    step = max(1, len(mesh.vertices) // (5 * _MAX_POINTS))
+    xyz, some = mesh.vertices[::step].astype(np.float64), centers[:: -(-len(centers) // _MAX_CAMERAS)]
+    near = np.sum([1 / np.maximum(((xyz - center) ** 2).sum(axis=1), 1e-12) for center in some], axis=0)
+    return choose_orbit(xyz, area[::step] * near, centers)
+
+
+def choose_orbit(xyz: NDArray[np.floating], weight: NDArray[np.floating | np.integer], centers: NDArray[np.float64]) -> Orbit:
     """The orbit that shows best what was captured.
 
-    xyz (N, 3) is the dense cloud in world, views (N,) how many images saw each point, which tells the subject from its
-    surroundings; centers (M, 3) are the cameras'.
+    xyz (N, 3) are points of it in world, weight (N,) how much each says of what the subject is; centers (M, 3) are the cameras'.
     """
-    step = max(1, len(xyz) // (5 * _MAX_POINTS))
-    points, weight = xyz[::step].astype(np.float64), views[::step].astype(np.float64)
-    subject = _subject(points, weight)
+    subject = _subject(xyz.astype(np.float64), weight.astype(np.float64))
     middle = (subject.min(axis=0) + subject.max(axis=0)) / 2
     directions = centers - middle
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
@@ -102,7 +111,7 @@ def _centre(across: NDArray[np.float64], depth: NDArray[np.float64]) -> float:
 
 
 def _subject(points: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The points about as far as the quantiles on every axis, a point counting as often as it was seen."""
+    """The points about as far as the quantiles of the weight on every axis."""
     inside = np.ones(len(points), bool)
     for axis in range(3):
         order = np.argsort(points[:, axis], kind="stable")

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from recon.dense.view import DepthMap, View
 
 SHARD_VIEWS = 8
+BASE_MB, MEGAPIXEL_MB = 1200, 10
+"""What a shard needs, and more for each megapixel of the largest depth map (measured)."""
 SWEEP_SOURCES = 4
+SWEEP_SIZES = 2
+"""A view is swept at so many sizes at least: the half one costs an eighth, and shows the bare path that the whole one misses."""
 CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""
@@ -49,6 +53,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             f"no two of the {len(views)} views see the same points from directions {angles[0]:g} to {angles[1]:g} degrees apart",
             "Move sideways between photos, about a tenth of the distance to the subject",
         )
+    largest = max(width * height for width, height, _ in (view.scaled(config.depth.max_size_px) for view in views))
     shards: list[Shard] = []
     for start in range(0, len(views), SHARD_VIEWS):
         block = range(start, min(start + SHARD_VIEWS, len(views)))
@@ -58,6 +63,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
                 "pairs": [list(pair) for pair in pairs if pair[0] in block or pair[1] in block],
                 "sweeps": [[i, sweeps[i]] for i in block if sweeps.get(i)],
                 "shards": -(-len(views) // SHARD_VIEWS),
+                "memory_mb": BASE_MB + MEGAPIXEL_MB * largest // 10**6,
             }
         )
     return shards
@@ -126,12 +132,17 @@ class _Block:
         return list(self._candidates)
 
     def sweep(self, view: int, sources: Sequence[int]) -> None:
+        from recon.dense.scales import enlarged, halved
         from recon.dense.tiles import sweep_depth_in_tiles
 
-        frames = [self._frames[j] for j in sources]
-        swept = sweep_depth_in_tiles(self._frames[view], frames, self._points.xyz[self._points.seen[view]])
-        if swept is not None:
-            self._candidates[view].add(swept)
+        xyz = self._points.xyz[self._points.seen[view]]
+        reference, frames = full, _ = self._frames[view], [self._frames[j] for j in sources]
+        for level in range(max(self._levels, SWEEP_SIZES)):
+            if level:
+                reference, frames = halved(reference), [halved(frame) for frame in frames]
+            swept = sweep_depth_in_tiles(reference, frames, xyz)
+            if swept is not None:
+                self._candidates[view].add(enlarged(swept, full) if level else swept, again=level > 0)
         for other in (view, *sources):
             self.spare(other)
 
@@ -143,12 +154,15 @@ class _Block:
 
         xyz = self._points.xyz[np.union1d(self._points.seen[i], self._points.seen[j])]
         full = a, b = self._frames[i], self._frames[j]
+        spoken = False
         for level in range(self._levels):
             if level:
                 a, b = halved(a), halved(b)
-            for view, frame, candidate in zip((i, j), full, pair_depths_in_tiles(a, b, xyz) or (), strict=False):
+            found = pair_depths_in_tiles(a, b, xyz)
+            for view, frame, candidate in zip((i, j), full, found or (), strict=False):
                 if view in self._candidates:
-                    self._candidates[view].add(enlarged(candidate, frame) if level else candidate)
+                    self._candidates[view].add(enlarged(candidate, frame) if level else candidate, again=spoken)
+            spoken |= found is not None
 
     def finish(self, view: int) -> None:
         """Writes what the view's pairs agree on."""
@@ -170,14 +184,15 @@ def _by_cuda(
     """Like ``_by_pairs``, on a CUDA device; sources are the views that the shard's pairs name, and so alone see ``points``."""
     from recon.dense.covisibility import sweep_neighbours
     from recon.dense.patchmatch import patchmatch_depths
+    from recon.dense.stereo import usable_pixels
 
     if not work.device.startswith("cuda"):
         raise MissingPart("depth.method is cuda, and no CUDA device is at hand", "Leave it at auto, or install pycolmap with CUDA")
     angles = (config.depth.min_angle_deg, config.depth.max_angle_deg)
     sources = [sweep_neighbours(i, views, points, CUDA_SOURCES, angles) for i in range(len(views))]
     gpu = int(work.device.partition(":")[2] or 0)
-    found = patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu)
-    return [_write(out, views[i], depth_map, 1.0) for i, depth_map in found.items()]
+    found = patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu, out)
+    return [_write(out, views[i], depth_map, float(usable_pixels(views[i], depth_map.size).mean())) for i, depth_map in found.items()]
 
 
 def _write(out: Path, view: View, depth_map: DepthMap, usable: float) -> dict[str, Any]:
@@ -207,4 +222,4 @@ def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"])), "warnings": warnings})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=1700, version=2)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=3)

@@ -13,13 +13,15 @@ from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
 if TYPE_CHECKING:
-    from recon.dense.fusion import Seen
+    from recon.dense.fused import Seen
     from recon.dense.view import View
 
 SHARD_VIEWS = 8
 SHARD_PX = 24_000_000
 """... or fewer where they are large: a shard holds the points of all its views."""
 MAX_NEIGHBOURS = 10
+BASE_MB, MEGAPIXEL_MB = 800, 50
+"""What a shard needs, and more for each megapixel of its views (measured)."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -35,7 +37,15 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     largest = max(view.width * view.height for view in views)
     step = max(1, min(SHARD_VIEWS, SHARD_PX // largest))
     blocks = [list(range(start, min(start + step, len(views)))) for start in range(0, len(views), step)]
-    return [{"views": block, "neighbours": [neighbours[i] for i in block], "shards": len(blocks)} for block in blocks]
+    return [
+        {
+            "views": block,
+            "neighbours": [neighbours[i] for i in block],
+            "shards": len(blocks),
+            "memory_mb": BASE_MB + MEGAPIXEL_MB * sum(views[i].width * views[i].height for i in block) // 10**6,
+        }
+        for block in blocks
+    ]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -43,7 +53,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import numpy as np
 
     from recon.dense.floaters import floating
-    from recon.dense.fusion import Agreement, fuse_view, spacing
+    from recon.dense.fused import Agreement, spacing
+    from recon.dense.fusion import fuse_view
     from recon.dense.view import Points, check_not_empty, read_views
 
     cv2.setNumThreads(work.threads)
@@ -59,6 +70,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
             maps.keep_only({view for later in range(n + 1, len(shard["views"])) for view in _needed(shard, later)})
             work.tell((n + 1) / len(shard["views"]))
     points = Points.concatenate(parts)
+    parts.clear()
     points = points.take(~floating(points.xyz, np.concatenate(spacings)))
     if shard["shards"] == 1:
         check_not_empty(points)
@@ -84,7 +96,7 @@ class _Maps:
     def open(self, i: int) -> Seen:
         import numpy as np
 
-        from recon.dense.fusion import Seen
+        from recon.dense.fused import Seen
 
         if i not in self._there:
             self._write(i)
@@ -122,4 +134,4 @@ class _Maps:
         return self._folder / f"{i}.{kind}.npy"
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=3)
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=4)

@@ -20,4 +20,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "mesh.json", summary)
 
 
-stage = Stage("mesh", ("fuse",), run, memory_mb=4000, version=5)
+stage = Stage("mesh", ("fuse",), run, memory_mb=4000, version=6)

@@ -10,6 +10,8 @@ from recon.errors import NoOverlap
 from recon.stage import Inputs, Shard, Stage, Work
 
 SHARD_VIEWS = 8
+BASE_MB, MEGAPIXEL_MB = 700, 20
+"""What a shard needs, and more for each megapixel of its largest image (measured)."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -18,10 +20,12 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     registered = {image.name for image in model.images.values() if image.has_pose}
-    names = [record.name for record in ImageSet.read(inputs).records if record.name in registered]
+    sizes = {record.name: record.width * record.height for record in ImageSet.read(inputs).records if record.name in registered}
+    names = list(sizes)
     if not names:
         raise NoOverlap("no image of the capture is registered in the model", "Take photos that overlap by two thirds")
-    return [{"images": names[i : i + SHARD_VIEWS]} for i in range(0, len(names), SHARD_VIEWS)]
+    blocks = [names[i : i + SHARD_VIEWS] for i in range(0, len(names), SHARD_VIEWS)]
+    return [{"images": block, "memory_mb": BASE_MB + MEGAPIXEL_MB * max(sizes[name] for name in block) // 10**6} for block in blocks]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -36,13 +40,14 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     by_name = {image.name: image for image in model.images.values()}
     images = ImageSet.read(inputs).subset(shard["images"])
-    undistorters: dict[int, Undistorter] = {}
-    views = []
-    for count, record in enumerate(images.records):
+    views: dict[str, ViewRecord] = {}
+    undistorter, of_camera = None, -1
+    # camera by camera: what is kept of one is as large as several of its images
+    for count, record in enumerate(sorted(images.records, key=lambda record: by_name[record.name].camera_id)):
         image = by_name[record.name]
-        if image.camera_id not in undistorters:
-            undistorters[image.camera_id] = Undistorter(image.camera, config.undistort.max_size_px)
-        undistorter = undistorters[image.camera_id]
+        if undistorter is None or image.camera_id != of_camera:
+            undistorter = None  # before the next one is made
+            undistorter, of_camera = Undistorter(image.camera, config.undistort.max_size_px), image.camera_id
         file, mask_file = f"images/{record.name}.png", f"masks/{record.name}.png"
         write_png(out / file, undistorter.image(read_rgb(images.path(record))))
         mask_path = images.mask_path(record)
@@ -50,19 +55,17 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         if mask is not None:
             write_png(out / mask_file, mask)
         camera = undistorter.camera
-        views.append(
-            ViewRecord(
-                name=record.name,
-                file=file,
-                mask=None if mask is None else mask_file,
-                width=camera.width,
-                height=camera.height,
-                k=tuple(camera.params),
-                cam_from_world=tuple(tuple(row) for row in image.cam_from_world().matrix()),
-            )
+        views[record.name] = ViewRecord(
+            name=record.name,
+            file=file,
+            mask=None if mask is None else mask_file,
+            width=camera.width,
+            height=camera.height,
+            k=tuple(camera.params),
+            cam_from_world=tuple(tuple(row) for row in image.cam_from_world().matrix()),
         )
         work.tell((count + 1) / len(images))
-    write_views(out, views)
+    write_views(out, [views[record.name] for record in images.records])
 
 
-stage = Stage("undistort", ("ingest", "select", "georef"), run, split)
+stage = Stage("undistort", ("ingest", "select", "georef"), run, split, version=2)

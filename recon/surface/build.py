@@ -42,9 +42,10 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         raise NoSurface(f"nothing of the surface is left at {options.faces} faces", "Raise mesh.faces")
     work.tell(0.9)
     mesh = _dressed(vertices, faces, samples, work.threads)
+    open_edges = int((Edges.of(faces).faces != 2).sum())
     summary = facts | {
         "mode": options.mode,
-        "watertight": bool((Edges.of(faces).faces == 2).all()),
+        "watertight": not open_edges,
         "faces": len(faces),
         "faces_asked": options.faces,
         "vertices": len(vertices),
@@ -52,9 +53,10 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         "points": samples.given,
         "points_unusable": samples.unusable,
         "points_used": len(samples.xyz),
+        "points_far": samples.far,
         "voxel": samples.voxel,
         "point_spacing": spacing(samples),
-        "warnings": _warnings(samples),
+        "warnings": _warnings(samples, open_edges if options.watertight else 0),
     }
     return mesh, summary
 
@@ -108,8 +110,13 @@ def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: S
     return TriMesh(vertices.astype(np.float32), faces, normals, np.clip(rgb + 0.5, 0, 255).astype(np.uint8))
 
 
-def _warnings(samples: Samples) -> list[str]:
+def _warnings(samples: Samples, gaps: int) -> list[str]:
+    """``gaps`` are the open edges of a mesh that should have none."""
     warnings = []
     if samples.unusable:
         warnings.append(f"{samples.unusable} of {samples.given} points had no finite place or normal and were left out")
+    if samples.far:
+        warnings.append(f"{samples.far} points lie far from all others and were left out of the mesh")
+    if gaps:
+        warnings.append(f"the mesh was to be watertight and is not: {gaps} of its edges are open; other mesh.faces may close them")
     return warnings

@@ -16,6 +16,7 @@ from recon.surface.thin import Samples, spacing, voxel_keys
 _CELLS_A_SAMPLE = 2.0  # grid step over sample spacing
 _FACES_A_CELL = 2
 _OVERSAMPLING = 5  # faces before simplification, over those asked for
+_MOST_CELLS = 40_000_000  # of the grid, empty ones too: a flight along a river crosses its rectangle as a thread
 _LEVEL = 0.7  # where a cell holds roof and ground, this quantile of heights tells the level: the upper, but no floater
 _STEP = 4.0  # neighbours hang together up to this difference of heights, in cells ...
 _LEAST_CELLS = 60  # ... and fewer cells that do are crumbs of tree tops and wires: as a height field they would be towers
@@ -53,6 +54,7 @@ def height_field(samples: Samples, faces: int, max_hole: float) -> HeightField:
     flat = np.column_stack([xyz[:, :2], np.zeros(len(xyz))])
     cell *= max(1.0, (_FACES_A_CELL * len(np.unique(voxel_keys(flat, cell))) / (_OVERSAMPLING * faces)) ** 0.5)
     origin = xyz[:, :2].min(axis=0)
+    cell = max(cell, float(np.prod(np.ptp(xyz[:, :2], axis=0)) / _MOST_CELLS) ** 0.5)
     column, row = np.floor((xyz[:, :2] - origin) / cell).astype(np.int64).T
     away = origin + (np.column_stack([column, row]) + 0.5) * cell - xyz[:, :2]
     at_middle = xyz[:, 2] - np.einsum("nk,nk->n", normal[:, :2], away) / normal[:, 2]

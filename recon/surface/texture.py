@@ -87,7 +87,7 @@ def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Wor
             photo.name: {"faces": int((label == index).sum()), "gain": [round(float(g), 4) for g in gains[index]]}
             for index, photo in enumerate(photos)
         },
-        "warnings": _warnings(photos, seen_share, gains, size_px, options),
+        "warnings": _warnings(photos, seen_share, gains, size_px, len(atlas.sizes), options),
     }
     return Textured(atlas.uv(charts), atlas.page[charts.of_face], pages, summary)
 
@@ -148,7 +148,7 @@ def _texel(charts: Charts, area: NDArray[np.float64], label: NDArray[np.int32]) 
     return float((area[seen].sum() / max(texels, 1e-9)) ** 0.5)
 
 
-def _warnings(photos: list[Photo], seen_share: float, gains: NDArray[np.float64], size_px: int, options: Texture) -> list[str]:
+def _warnings(photos: list[Photo], seen_share: float, gains: NDArray[np.float64], size_px: int, pages: int, options: Texture) -> list[str]:
     warnings = []
     if 1 - seen_share > _MUCH_UNSEEN:
         warnings.append(f"no photo sees {1 - seen_share:.0%} of the surface: it has the point cloud's colours only")
@@ -163,4 +163,6 @@ def _warnings(photos: list[Photo], seen_share: float, gains: NDArray[np.float64]
             f"the texture was made at {size_px} px of {options.max_size_px}, to fit {options.max_pages} pages of {options.page_px} px: "
             "raise texture.max_pages for more detail"
         )
+    if pages > options.max_pages:
+        warnings.append(f"the texture takes {pages} pages, {options.max_pages} were allowed: the mesh has too many faces for fewer")
     return warnings

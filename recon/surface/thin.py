@@ -16,6 +16,8 @@ MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
 _GROWTH = 2**0.5
 _NOISE_VOXEL = 2.0  # edge of the voxels that noisy points are averaged in, over their standard deviation
+_STRAYS = 0.001  # samples beyond this quantile, at either end of an axis, do not say how large the scene is ...
+_FAR = 4.0  # ... and those outside so many times the cube of the others are left out: they would coarsen all the rest
 _SPACING_QUERIES = 20_000
 _SPACING_NEIGHBOURS = 8
 
@@ -38,6 +40,8 @@ class Samples:
     """Points of the cloud."""
     unusable: int
     """Points of the cloud without a finite place or normal."""
+    far: int
+    """Samples left out because they lie far from all others."""
     voxel: float
     """Edge of the voxels in world units; 0 where nothing had to be thinned. Noisy points are averaged over more."""
 
@@ -46,8 +50,9 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
     """The parts of a cloud as at most max_points samples.
 
     Never holds more than max_points samples and one part. Voxels grow by half an octave until the samples fit, from the
-    size where they first did not. What is left is averaged over the points' own noise: a surface that follows noise finer
-    than its points are placed is all spikes. Raises NoSurface below MIN_POINTS usable points, or where all lie on one line.
+    size where they first did not. What lies far from all the rest is left out. The others are averaged over the points' own
+    noise: a surface that follows noise finer than its points are placed is all spikes. Raises NoSurface below MIN_POINTS
+    usable points, or where all lie on one line.
     """
     table = np.zeros((0, 11))
     given = usable = 0
@@ -66,10 +71,11 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
-    table = _denoised(table, voxel)
+    near = _near(table[:, 1:4] / table[:, :1])
+    table = _denoised(table[near], voxel)
     weight = table[:, :1]
     xyz, rgb, sigma = table[:, 1:4] / weight, table[:, 7:10] / weight, table[:, 10] / weight[:, 0]
-    samples = Samples(xyz, _unit(table[:, 4:7]), rgb, weight[:, 0], sigma, given, given - usable, voxel)
+    samples = Samples(xyz, _unit(table[:, 4:7]), rgb, weight[:, 0], sigma, given, given - usable, int((~near).sum()), voxel)
     _check_spread(samples.xyz)
     return samples
 
@@ -90,6 +96,14 @@ def _spacing(xyz: NDArray[np.float64], share: float = 0.5) -> float:
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
     typical: float = float(np.quantile(distance, share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
     return max(typical, extent * 1e-6)
+
+
+def _near(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) which places lie within some times the cube that nearly all of them fill."""
+    strays = max(1, int(_STRAYS * len(xyz)))
+    low, high = (np.partition(xyz, at, axis=0)[at] for at in (strays, len(xyz) - 1 - strays))
+    reach = _FAR / 2 * float((high - low).max())
+    return np.asarray((np.abs(xyz - (low + high) / 2) <= reach).all(axis=1))
 
 
 def _rows(part: Points) -> NDArray[np.float64]:

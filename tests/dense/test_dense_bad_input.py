@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from recon.capture.records import read_json
 from recon.config import Config, parse
 from recon.dense.view import DepthMap, Points
 from recon.errors import NoSurface
+from recon.products.report.facts import unseen_share
 from recon.stage import Inputs, Stage, Work
 from recon.stages import depth, fuse, undistort
 
@@ -106,6 +108,35 @@ def test_water_is_left_open_and_told_of(tmp_path: Path, rng: np.random.Generator
     assert "of 4 of 4 views less than 30% could be measured" in told
     assert "water" in told
     assert "Mask" in told
+
+
+@pytest.mark.parametrize("ripple_px", [0.0, 12.0], ids=["still", "rippled"])
+def test_a_mirror_shows_no_surface_of_its_own(
+    ripple_px: float, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clouds = np.random.default_rng(3).normal(0, 40, (512, 512)).astype(np.float32)
+
+    def mirrored(photo: Photo, generator: np.random.Generator) -> np.ndarray:
+        """What lies at y < 1.5 mirrors clouds so far off that only the direction counts, bent by ripples that no other photo sees."""
+        pixels = EXACT(photo, generator)
+        place, _ = hits(photo.camera, photo.cam_from_world)
+        ray = place - photo.cam_from_world.inverse().translation
+        bent = [cv2.GaussianBlur(generator.normal(0, 1, pixels.shape[:2]), (0, 0), 6) * 6 * 2 * np.pi**0.5 * ripple_px for _ in range(2)]
+        u, v = ((320 * ray[..., axis] / -ray[..., 2] + bent[axis]) / 4 + 256 for axis in range(2))
+        sky = cv2.remap(clouds, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR) + generator.normal(0, 2, pixels.shape[:2])
+        return np.where((place[..., 1] < 1.5)[..., None], np.clip(120 + sky, 0, 255)[..., None], pixels).astype(np.uint8)
+
+    monkeypatch.setattr(relief, "picture", mirrored)
+    photos = [Photo(f"{i}.png", pinhole(), looking_down(1.2 * i, 0)) for i in range(4)]
+    done = dense(photos, tmp_path, rng)
+    in_mirror = hits(photos[1].camera, photos[1].cam_from_world)[0][..., 1] < 1.4
+    found = depth_of(done, "1.png").depth > 0
+    assert found[in_mirror].mean() < 0.1
+    assert found[~in_mirror].mean() > 0.6
+    assert (cloud(done).xyz[:, 1] < 1.3).mean() < 0.02
+    unseen = unseen_share(done)
+    assert unseen is not None
+    assert 0.4 < unseen < 0.9
 
 
 def test_sky_and_far_background_get_no_depth(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recon.dense.fusion import Agreement, Seen, fuse_view
+from recon.dense.fused import Agreement, Seen
+from recon.dense.fusion import fuse_view
 from recon.dense.view import Points, View
 
 SIZE = (120, 90)
@@ -90,3 +92,13 @@ def test_two_views_are_doubted_more_than_three() -> None:
     least = Agreement(2, 0.0, 0.01, 2.0)
     two, three = (np.median(fused([seen(STEP * n) for n in range(count)], least).confidence) for count in (2, 3))
     assert 0.5 < two < three < 0.95
+
+
+@pytest.mark.parametrize(("confidence", "made"), [(200, False), (60, True)], ids=["sure", "contradicted"])
+def test_a_finer_view_makes_the_point_only_where_it_is_sure(confidence: int, made: bool) -> None:
+    views = [seen(STEP * n) for n in range(3)]
+    ahead = seen(0.0)  # a tenth of the way on: finer everywhere
+    view = replace(ahead.view, t=np.array([0, 0, AWAY / 10]))
+    finer = replace(ahead, view=view, depth=ahead.depth * np.float32(0.9), confidence=np.full_like(ahead.confidence, confidence))
+    share = len(fused([*views, finer]).xyz) / len(fused(views).xyz)
+    assert (share > 0.9) if made else (share < 0.4)  # the rim that it does not see is the others'

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 
-from recon.dense.patchmatch import patchmatch_depths, read_array, write_workspace
-from recon.dense.view import View
+sys.path.insert(0, str(Path(__file__).parent.parent / "stages"))
+from relief import Photo, hits, looking_down, pinhole, write_capture
+
+from recon.capture.pixels import write_png
+from recon.config import Config
+from recon.dense.patchmatch import CONFIDENCE, depth_map, patchmatch_depths, read_array, write_workspace
+from recon.dense.view import View, read_views
+from recon.stage import Work
+from recon.stages import undistort
+
+Scene = tuple[pycolmap.Reconstruction, list[View]]
+PHOTOS = [Photo(f"{i}.png", pinhole(640, 480, 640), looking_down(1.2 * i, 0)) for i in range(4)]
 
 
 def test_arrays_are_read_as_colmap_writes_them(tmp_path: Path) -> None:
@@ -21,20 +33,13 @@ def test_arrays_are_read_as_colmap_writes_them(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> tuple[pycolmap.Reconstruction, list[View]]:
-    options = pycolmap.SyntheticDatasetOptions(num_frames_per_rig=4, num_rigs=1, num_cameras_per_rig=1, num_points3D=40)
-    model = pycolmap.synthesize_dataset(options)
-    views = []
-    for image in sorted(model.images.values(), key=lambda image: image.name):
-        path = tmp_path / f"{image.image_id}.png"
-        path.write_bytes(b"png")
-        world = image.cam_from_world()
-        K = np.array([[500, 0, 320], [0, 500, 240], [0, 0, 1.0]])
-        views.append(View(image.name, path, None, 640, 480, K, world.rotation.matrix(), np.array(world.translation)))
-    return model, views
+def scene(tmp_path: Path, rng: np.random.Generator) -> Scene:
+    inputs, out = write_capture(tmp_path / "capture", PHOTOS, rng), tmp_path / "undistort"
+    undistort.run(Config(), inputs, undistort.split(Config(), inputs)[0], out, Work())
+    return pycolmap.Reconstruction(inputs["georef"][0] / "model"), read_views({"undistort": (out,)})
 
 
-def test_the_workspace_holds_the_block_and_its_sources_only(tmp_path: Path, scene: tuple[pycolmap.Reconstruction, list[View]]) -> None:
+def test_the_workspace_holds_the_block_and_its_sources_only(tmp_path: Path, scene: Scene) -> None:
     model, views = scene
     folder = tmp_path / "workspace"
     write_workspace(folder, views, model, [0], [[1, 2], [0], [0], [0]])
@@ -43,16 +48,42 @@ def test_the_workspace_holds_the_block_and_its_sources_only(tmp_path: Path, scen
     assert posed == {f"{view.name}.png" for view in views[:3]}
     camera = next(iter(again.cameras.values()))
     assert camera.model_name == "PINHOLE"
-    assert (camera.width, list(camera.params)) == (640, [500, 500, 320, 240])
+    assert (camera.width, list(camera.params)) == (640, [640, 646.4, 323, 238])
     lines = (folder / "stereo" / "patch-match.cfg").read_text().splitlines()
     assert lines[:2] == [f"{views[0].name}.png", f"{views[1].name}.png, {views[2].name}.png"]
     for view in views[:3]:
-        assert (folder / "images" / f"{view.name}.png").read_bytes() == b"png"
+        assert (folder / "images" / f"{view.name}.png").read_bytes() == view.path.read_bytes()
+
+
+def test_masked_pixels_have_no_depth(tmp_path: Path, scene: Scene) -> None:
+    mask = np.full((480, 640), 255, np.uint8)
+    mask[:, 401:] = 0
+    write_png(tmp_path / "mask.png", mask)
+    found = depth_map(replace(scene[1][0], mask_path=tmp_path / "mask.png"), np.full((240, 320), 2, np.float32))
+    assert not found.depth[:, 200:].any()  # a pixel that covers a masked one is masked
+    assert (found.depth[:, :200] == 2).all()
+    np.testing.assert_array_equal(found.confidence, np.where(found.depth > 0, np.float32(CONFIDENCE), 0))
+    assert found.K[0, 0] == 320
+
+
+def test_a_view_without_sources_has_an_empty_map(tmp_path: Path, scene: Scene) -> None:
+    model, views = scene
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    found = patchmatch_depths(views, model, [0, 2], [[], [0], [], [0]], 320, 0, scratch)
+    assert list(found) == [0, 2]
+    assert all(each.depth.shape == (240, 320) and not each.depth.any() and not each.confidence.any() for each in found.values())
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.gpu
-def test_the_device_gives_depth(scene: tuple[pycolmap.Reconstruction, list[View]]) -> None:
-    if not pycolmap.has_cuda:
+def test_the_device_gives_depth(tmp_path: Path, scene: Scene) -> None:
+    if not (pycolmap.has_cuda and pycolmap.get_num_cuda_devices()):
         pytest.skip("no CUDA device")
     model, views = scene
-    assert patchmatch_depths(views, model, [0], [[1, 2], [0], [0], [0]], 640, 0)
+    found = patchmatch_depths(views, model, [1, 2], [[1, 2], [0, 2, 3], [0, 1, 3], [1, 2]], 640, 0, tmp_path)
+    for i in (1, 2):
+        _, truth = hits(PHOTOS[i].camera, PHOTOS[i].cam_from_world)
+        known = found[i].depth > 0
+        assert known.mean() > 0.6
+        assert 1e-5 < np.median(np.abs(found[i].depth[known] / truth[known] - 1)) < 0.004

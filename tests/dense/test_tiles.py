@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "stages"))
-from relief import Photo, hits, looking_down, picture, pinhole
+from relief import Photo, hits, looking_down, picture, pinhole, write_capture
 
+from recon.config import parse
 from recon.dense import tiles
 from recon.dense.rectify import Pose
 from recon.dense.stereo import Candidate, Frame, pair_depths
 from recon.dense.sweep import sweep_depth
+from recon.stage import Work
+from recon.stages import depth, undistort
 
 SIZE = (480, 360)
 
@@ -94,22 +97,61 @@ def test_a_sweep_in_tiles_is_as_right_as_the_whole(rng: np.random.Generator) -> 
     assert 1e-4 < np.median(relative_error(photos[0], parts)) < 2.5 * np.median(relative_error(photos[0], whole))
 
 
-def test_large_candidates_agree_by_bands_as_they_would_at_once(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_large_candidates_agree_by_bands_as_they_would_at_once(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, b, c = (frame(Photo("", pinhole(*SIZE, 480), looking_down(1.2 * i, 0)), rng) for i in (0, 1, -1))
     points = ladder(rng)
     found = [tiles.pair_depths_in_tiles(a, other, points) for other in (b, c)]
-    small, large = tiles.Candidates(tmp_path, "a"), tiles.Candidates(tmp_path, "a", most_px=60_000)
+    small, large = tiles.Candidates(tmp_path, "a"), tiles.Candidates(tmp_path, "a", most_px=200_000)
     for pair in found:
         assert pair is not None
         small.add(pair[0])
         large.add(pair[0])
-    assert len(list(tmp_path.iterdir())) == 2
-    one, other = small.agreed(a.pose), large.agreed(a.pose)
+    assert len(list(tmp_path.iterdir())) == 1  # one is held, the other waits on disk
+    one = small.agreed(a.pose)
+    monkeypatch.setattr(tiles, "BAND_PX", 10_000)
+    other = large.agreed(a.pose)
     assert not list(tmp_path.iterdir())
     assert (one.depth > 0).mean() > 0.5
-    assert (one.depth != other.depth).mean() < 1e-3  # bands count steps of speckles from their own nearest depth
-    np.testing.assert_array_equal(one.confidence[one.depth == other.depth], other.confidence[one.depth == other.depth])
-    np.testing.assert_array_equal(one.K, other.K)
+    for name in ("depth", "confidence", "K"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_what_a_pair_says_at_two_sizes_is_one_voice(tmp_path: Path) -> None:
+    pose = Pose(np.diag([100.0, 100, 1]), np.eye(3), np.zeros(3), 40, 40)
+    flat = Candidate(np.full((40, 40), 5.0, np.float32), 100.0)
+    confidence = []
+    for again in (True, False):
+        candidates = tiles.Candidates(tmp_path, "a")
+        candidates.add(flat)
+        candidates.add(flat, again=again)
+        found = candidates.agreed(pose)
+        assert (found.depth == 5).all()
+        confidence.append(found.confidence[0, 0])
+    assert confidence == pytest.approx([1 / 2, 2 / 3])
+
+
+@pytest.mark.parametrize("step", [(1.2, 0.0), (0.05, -1.5)], ids=["sideways", "forward"])
+def test_tiles_sizes_and_sweeps_give_the_same_bytes_on_one_thread_and_on_two(
+    step: tuple[float, float], tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles.pair_depths_in_tiles, "__defaults__", (20_000, pair_depths))
+    monkeypatch.setattr(tiles.sweep_depth_in_tiles, "__defaults__", (20_000,))
+    monkeypatch.setattr(tiles.Candidates.__init__, "__defaults__", (100_000,))
+    config = parse({"depth": {"sizes": 2}})
+    inputs = write_capture(tmp_path, [Photo(f"{i}.png", pinhole(), looking_down(step[0] * i, 0, 10 + step[1] * i)) for i in range(3)], rng)
+    undistort.run(config, inputs, undistort.split(config, inputs)[0], tmp_path / "undistort", Work())
+    inputs = {**inputs, "undistort": (tmp_path / "undistort",)}
+    (shard,) = depth.split(config, inputs)
+    assert shard["pairs"] if step[1] == 0 else shard["sweeps"]
+    for threads in (1, 2):
+        (tmp_path / str(threads)).mkdir()
+        depth.run(config, inputs, shard, tmp_path / str(threads), Work(threads=threads))
+    files = [path.relative_to(tmp_path / "1") for path in sorted((tmp_path / "1").rglob("*")) if path.is_file()]
+    assert len(files) == 4
+    for file in files:
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "2" / file).read_bytes()
 
 
 def test_what_lies_behind_the_other_camera_is_not_reached() -> None:

@@ -46,6 +46,14 @@ def test_keypoints_are_in_original_pixels_with_the_first_centre_at_a_half(textur
         assert distance.min() < 0.35
 
 
+def test_a_keypoint_has_the_colour_of_the_pixel_that_it_lies_in(texture: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    noisy = np.clip(np.repeat(texture[..., None], 3, 2) + rng.integers(-20, 20, (480, 480, 3)), 0, 255).astype(np.uint8)
+    found = detect(noisy, 500, 0.0066)
+    assert len(found) > 200
+    x, y = np.floor(found.keypoints[:, :2]).astype(int).T  # the first pixel reaches from 0 to 1
+    np.testing.assert_array_equal(found.rgb, noisy[y, x])
+
+
 def test_a_mask_is_obeyed_and_the_number_is_held(texture: NDArray[np.uint8]) -> None:
     mask = np.full(texture.shape, 255, np.uint8)
     mask[:, 240:] = 0

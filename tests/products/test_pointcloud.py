@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import laspy
 import numpy as np
 import open3d as o3d
@@ -7,6 +9,7 @@ import pyproj
 import pytest
 from fake_run import sample_points
 
+from recon.dense.view import Points, read_some_points
 from recon.geometry.geodesy import LocalFrame
 from recon.products.pointcloud import thin, write_laz, write_ply
 
@@ -85,3 +88,17 @@ def test_projected_distances_keep_to_the_scale_of_utm():
     for other in (1, 2):
         assert np.linalg.norm(projected[other] - projected[0]) == pytest.approx(100, rel=1e-3)
     assert projected[2, 1] > projected[0, 1] + 99
+
+
+def test_some_of_a_cloud_in_shards_are_those_of_the_whole(tmp_path):
+    parts = [sample_points(count, seed) for seed, count in enumerate((700, 1, 900))]
+    for number, part in enumerate(parts):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        part.save(folder / "points.npz")
+        (folder / "fuse.json").write_text(json.dumps({"points": len(part.xyz)}))
+    inputs = {"fuse": tuple(tmp_path / str(number) for number in range(3))}
+    for most in (100, 1600, 10_000):
+        whole, some = thin(Points.concatenate(parts), most), read_some_points(inputs, most)
+        for name, values in vars(whole).items():
+            np.testing.assert_array_equal(getattr(some, name), values)

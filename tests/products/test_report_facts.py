@@ -64,6 +64,8 @@ def test_good_figures_are_green_and_warn_of_nothing():
         ({"mean_track_length": 2.7}, "amber", "thin_overlap"),
         ({"points_by_views": {"2": 90, "3": 10}}, "red", "weak_dense_cloud"),
         ({"texture": {"coverage": 0.7}}, "amber", "low_texture_coverage"),
+        ({"depth": {"unseen_share": 0.5}}, "amber", "much_unseen"),
+        ({"depth": {"unseen_share": 0.9}}, "red", "much_unseen"),
     ],
 )
 def test_bad_figures_are_named_with_a_remedy(change, level, code):
@@ -82,6 +84,14 @@ def test_arbitrary_scale_is_told_but_is_no_fault():
     assert any("arbitrary" in reason["text"] for reason in verdict["reasons"])
     assert [row["code"] for row in own_warnings(facts(scale={"metric": False}), set())] == ["arbitrary_scale"]
     assert own_warnings(facts(scale={"metric": False}), {"georef"}) == []  # a sentence of that stage says it
+
+
+def test_files_that_were_not_used_are_named_but_not_all_of_many():
+    rows = [{"source": f"{n}.jpg", "reason": "damaged"} for n in range(7)]
+    (warning,) = own_warnings(facts(skipped=rows), set())
+    assert warning["message"] == "7 files were not used: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 2 more"
+    (warning,) = own_warnings(facts(skipped=rows[:1]), set())
+    assert warning["message"] == "1 file was not used: 0.jpg"
 
 
 def run_both(root: Path, metric: bool) -> dict[str, Any]:
@@ -112,6 +122,7 @@ def test_report_says_scale_points_faces_and_camera(told):
     assert (told["scale"]["source"], told["scale"]["rms_m"], told["scale"]["crs"]) == ("gps", 0.4, "EPSG:32630")
     assert (told["points"], told["faces"]) == (4000, 2176)
     assert sum(told["points_by_views"].values()) == 4000
+    assert told["depth"] == {"unseen_share": 0.25}
     (camera,) = told["cameras"]
     assert (camera["model"], camera["images"], camera["focal_px"], camera["prior_focal_px"]) == ("SIMPLE_RADIAL", 12, 520.0, 500.0)
     assert told["reprojection_error_px"] == 0.424

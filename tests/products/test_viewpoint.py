@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from recon.products.render import Viewpoint
-from recon.products.viewpoint import choose_orbit
+from recon.products.textured import TexturedMesh
+from recon.products.viewpoint import choose_orbit, orbit_of
 
 
 def box(rng: np.random.Generator, size: tuple[float, float, float], count: int = 3000) -> np.ndarray:
@@ -104,3 +105,24 @@ def test_a_swing_passes_each_viewpoint_twice_and_says_when(rng, count):
         assert orbit.returns_at(twin, count) == number
         np.testing.assert_allclose(views[twin].eye, view.eye, atol=1e-9)
     assert sum(orbit.returns_at(number, count) == number for number in range(count)) == (2 if count % 4 == 0 else 0)
+
+
+def test_a_mesh_is_framed_on_what_the_cameras_show_large(rng):
+    def panel(middle: np.ndarray, half: float) -> np.ndarray:
+        corners = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]]) * half
+        return middle + corners
+
+    # a wall of many small triangles, and a house far behind it, three times as wide, of two
+    x, z = np.meshgrid(np.linspace(-2, 2, 21), np.linspace(-1, 1, 11))
+    wall = np.column_stack([x.ravel(), np.zeros(x.size), z.ravel()])
+    corner = (np.arange(10)[:, None] * 21 + np.arange(20)).ravel()
+    faces = np.concatenate([np.stack([corner, corner + 1, corner + 22], 1), np.stack([corner, corner + 22, corner + 21], 1)])
+    vertices = np.concatenate([wall, panel(np.array([0, 60, 0]), 6.0)]).astype(np.float32)
+    faces = np.concatenate([faces, np.array([[0, 1, 2], [0, 2, 3]]) + len(wall)]).astype(np.int32)
+    none = np.zeros((len(faces), 3, 2), np.float32)
+    mesh = TexturedMesh(vertices, np.zeros_like(vertices), faces, none, np.zeros(len(faces), np.int32), ())
+    view = orbit_of(mesh, ring(9, 5, 0, 240, 300)).best(1600, 900)
+    pixel = project(view, wall)
+    assert (pixel > 0).all()
+    assert (pixel < [1600, 900]).all()
+    assert (np.ptp(pixel, axis=0) / [1600, 900]).max() > 0.7

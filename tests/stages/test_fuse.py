@@ -11,7 +11,7 @@ from relief import HEIGHT, Photo, hits, looking_down, pinhole, surface_distance,
 
 from recon.capture.records import read_json
 from recon.config import Config, parse
-from recon.dense import fusion
+from recon.dense import fused, fusion
 from recon.dense.view import DepthMap, Points, read_points, read_views
 from recon.errors import NoSurface
 from recon.stage import Inputs, Stage, Work
@@ -112,6 +112,7 @@ def test_two_views_do_only_where_they_are_precise(grid: Inputs, points: Points, 
 
 def test_points_do_not_depend_on_the_bands(grid: Inputs, points: Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fusion, "BAND_PX", 5000)
+    monkeypatch.setattr(fused, "BAND_PX", 3000)
     done = run(fuse.stage, Config(), grid, tmp_path)
     banded = read_points(done)
     for name, array in vars(points).items():

@@ -10,7 +10,9 @@ import pytest
 from relief import Photo, hits, looking_down, picture, pinhole, write_capture
 
 from recon.capture.pixels import read_grey, read_rgb
+from recon.capture.records import read_records, write_records
 from recon.config import Config, parse
+from recon.dense.undistort import Undistorter
 from recon.dense.view import read_views
 from recon.errors import InputError, NoOverlap
 from recon.stage import Inputs, Work
@@ -63,6 +65,21 @@ def test_shrinking_keeps_the_geometry(tmp_path: Path, rng: np.random.Generator) 
     np.testing.assert_allclose(view.R, photo.cam_from_world.rotation.matrix())
 
 
+@pytest.mark.parametrize(("width", "height"), [(301, 400), (400, 301), (333, 401), (200, 149)])
+def test_a_plain_photo_of_odd_size_and_its_mask_are_as_large_as_its_camera(
+    width: int, height: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    photos = [Photo(f"{n}.png", pinhole(width, height), looking_down(n, 0)) for n in range(2)]
+    mask = np.full((height, width), 255, np.uint8)
+    mask[: height // 2] = 0
+    options = parse({"undistort": {"max_size_px": 160}})
+    view = read_views(run(options, write_capture(tmp_path, photos, rng, {"0.png": mask}), tmp_path / "undistort"))[0]
+    assert view.mask_path is not None
+    assert read_rgb(view.path).shape[:2] == read_grey(view.mask_path).shape == (view.height, view.width)
+    usable = read_grey(view.mask_path) > 0
+    np.testing.assert_allclose(usable.mean(), 0.5, atol=1.5 / view.height)
+
+
 def test_views_keep_image_order_and_leave_out_what_is_not_registered(tmp_path: Path, rng: np.random.Generator) -> None:
     photos = [Photo(f"deep/{i:02d}.png", pinhole(64, 48, 60), looking_down(0.3 * i, 0)) for i in range(SHARD_VIEWS + 3)]
     inputs = write_capture(tmp_path, photos, rng)
@@ -88,6 +105,24 @@ def test_a_mask_hides_the_same_part_of_the_view(tmp_path: Path, rng: np.random.G
     edge = first.K[0, 2] + first.K[0, 0] * (100 - 160) / 300  # distortion moves this column by less than three pixels
     assert not usable[:, : int(edge) - 4].any()
     assert usable[:, int(edge) + 6 : width].all()
+
+
+def test_views_do_not_depend_on_the_bands(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = pycolmap.Camera(model="OPENCV", width=320, height=240, params=[300, 305, 158, 123, 0.05, -0.02, 0.001, -0.001])
+    pixels = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    whole = Undistorter(camera, 320)
+    monkeypatch.setattr("recon.dense.undistort._BAND_ROWS", 40)
+    banded = Undistorter(camera, 320)
+    np.testing.assert_array_equal(whole.image(pixels), banded.image(pixels))
+    np.testing.assert_array_equal(whole.mask(pixels[..., 0]), banded.mask(pixels[..., 0]))
+
+
+def test_views_keep_image_order_whatever_that_of_the_cameras(tmp_path: Path, rng: np.random.Generator) -> None:
+    photos = [Photo(f"{i}.png", pinhole(64 + i, 48, 60), looking_down(0.3 * i, 0)) for i in range(4)]
+    inputs = write_capture(tmp_path, photos, rng)
+    write_records(inputs["select"][0], read_records(inputs["select"][0])[::-1])
+    views = read_views(run(Config(), inputs, tmp_path / "undistort"))
+    assert [(view.name, view.width) for view in views] == [(photo.name, photo.camera.width) for photo in photos[::-1]]
 
 
 def test_a_very_wide_lens_is_cropped(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -103,14 +103,55 @@ def test_small_holes_are_closed_and_large_ones_stay(rng, cap, closed):
 
 def test_islands_are_removed_and_separate_things_stay(rng):
     large, second = ball_cloud(rng, 20_000), ball_cloud(rng, 6_000)
-    speck = rng.normal(size=(150, 3))
+    speck = rng.normal(size=(60, 3))
     speck /= np.linalg.norm(speck, axis=1, keepdims=True)
     moved = cloud(second.xyz * 0.5 + [2.5, 0, 0], second.normal)
-    mesh, summary = build(Points.concatenate([large, moved, cloud(speck * 0.03 + [0, 2, 0], speck)]))
+    mesh, summary = build(Points.concatenate([large, moved, cloud(speck * 0.015 + [0, 2, 0], speck)]))
     piece = components(Edges.of(mesh.faces).face_pairs()[0], len(mesh.faces))
     assert piece.max() + 1 == 2
     assert np.abs(mesh.vertices[:, 1]).max() < 1.1
     assert summary["islands_removed"] >= 1
+
+
+def wall_with_a_figure(rng, sigma):
+    """A wall from -1 to 1 with a round hole, and before it a disc of 0.3 % of its area: points, place and area of the disc."""
+    spacing = 0.008
+    xy = rng.uniform(-1, 1, (int(4 / spacing**2), 2))
+    wall = xy[np.linalg.norm(xy, axis=1) > 0.3]
+    area = 0.003 * (4 - np.pi * 0.3**2)
+    disc = wall[: round(area / spacing**2)]
+    radius, angle = (area / np.pi * rng.uniform(0, 1, len(disc))) ** 0.5, rng.uniform(0, 2 * np.pi, len(disc))
+    front = 5 * 2 * spacing  # a cell is two spacings wide
+    xyz = np.concatenate(
+        [
+            np.column_stack([wall, np.zeros(len(wall))]),
+            np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.full(len(disc), front)]),
+        ]
+    )
+    points = cloud(xyz, np.tile([0.0, 0, 1], (len(xyz), 1)))
+    points.sigma[:] = np.where(xyz[:, 2] > 0, sigma, 1e-3)
+    return points, front, area
+
+
+@pytest.mark.parametrize(("sigma", "stays"), [(1e-3, True), (2e-2, False)], ids=["sharp", "doubtful"])
+def test_a_small_figure_before_a_hole_stays_if_it_is_well_measured(rng, sigma, stays):
+    points, front, area = wall_with_a_figure(rng, sigma)
+    mesh, _ = build(points, Mesh(faces=50_000))
+    middle = mesh.vertices[mesh.faces].mean(axis=1)
+    figure = (np.abs(middle[:, 2] - front) < 0.02) & (np.linalg.norm(middle[:, :2], axis=1) < 0.1)
+    found = face_areas(mesh.vertices, mesh.faces)[figure].sum()
+    assert (0.6 * area < found < 1.5 * area) if stays else found == 0
+
+
+def test_a_few_points_far_away_coarsen_nothing(rng):
+    near = hill_cloud(rng, 30_000, 0.003)
+    far = cloud(np.array([[1e4, 0, 0], [0, -1e4, 3.0], [9e3, 9e3, 10]]), np.tile([0.0, 0, 1], (3, 1)))
+    mesh, summary = build(Points.concatenate([near, far]))
+    error = mesh.vertices[:, 2] - hills(mesh.vertices[:, :2])
+    assert 1e-4 < np.sqrt((error**2).mean()) < 4e-3
+    assert np.abs(mesh.vertices[:, :2]).max() < 1.05
+    assert summary["points_far"] == 3
+    assert "3 points lie far from all others" in summary["warnings"][0]
 
 
 def test_uncertain_rims_are_cut_and_uncertain_patches_amid_the_surface_stay(rng):

@@ -9,6 +9,7 @@ from recon.errors import ConfigError
 from recon.stage import Work
 from recon.surface.build import build_mesh
 from recon.surface.mesh import Edges
+from recon.surface.simplify import simplify
 
 
 def build(points, **options):
@@ -56,6 +57,16 @@ def test_a_whole_ball_is_the_same_as_when_it_is_trimmed(rng):
     assert summary["unsupported_share"] == pytest.approx(0, abs=0.01)
     assert volume(mesh) == pytest.approx(4 / 3 * np.pi, rel=0.02)
     assert (Edges.of(mesh.faces).faces == 2).all()
+
+
+def test_a_mesh_that_could_not_be_closed_says_so(rng, monkeypatch):
+    def torn(vertices, faces, target):
+        return simplify(vertices, faces, target)[0], simplify(vertices, faces, target)[1][:-1]
+
+    monkeypatch.setattr("recon.surface.build.simplify", torn)
+    _, summary = build(ball_cloud(rng, 5_000))
+    assert summary["watertight"] is False
+    assert "3 of its edges are open" in summary["warnings"][0]
 
 
 def test_a_height_field_cannot_be_watertight():

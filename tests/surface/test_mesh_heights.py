@@ -5,8 +5,10 @@ import pytest
 from painted import ball_cloud, cloud, hill_cloud, hills
 
 from recon.config import Mesh
+from recon.dense.view import Points
 from recon.errors import NoSurface
 from recon.stage import Work
+from recon.surface import heightfield
 from recon.surface.build import build_mesh
 from recon.surface.heightfield import height_field
 from recon.surface.mesh import Edges
@@ -70,3 +72,19 @@ def test_a_wall_alone_has_no_heights(rng):
     wall = cloud(np.column_stack([xz[:, 0], np.zeros(5000), xz[:, 1]]), np.tile([0.0, 1.0, 0.0], (5000, 1)))
     with pytest.raises(NoSurface, match="0 of 5000 points face up"):
         build(wall)
+
+
+def test_a_point_at_the_horizon_makes_no_grid_as_large_as_that(rng):
+    ground = hill_cloud(rng, 30_000, 0.003)
+    far = cloud(np.array([[2e4, 1e4, 0]]), np.array([[0.0, 0, 1]]))
+    mesh, summary = build(Points.concatenate([ground, far]))
+    assert np.abs(mesh.vertices[:, :2]).max() <= 1.02
+    assert summary["points_far"] == 1
+    assert summary["cell"] < 0.1
+
+
+def test_a_thread_across_a_wide_rectangle_is_held_coarser_and_not_whole(rng, monkeypatch):
+    monkeypatch.setattr(heightfield, "_MOST_CELLS", 10_000)
+    along = rng.uniform(-1, 1, 20_000)
+    thread = cloud(np.column_stack([along, along + rng.uniform(-0.05, 0.05, 20_000), along * 0]), np.tile([0.0, 0, 1], (20_000, 1)))
+    assert 4 / field(thread).cell ** 2 < 11_000

@@ -23,10 +23,10 @@ FORMAT = 1
 _PACKAGES = ("numpy", "pycolmap", "open3d", "opencv-python-headless", "scipy", "numba", "av", "pillow", "laspy", "pyproj")
 
 
-def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, views: NDArray[np.uint8]) -> dict[str, Any]:
+def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_views: NDArray[np.int64]) -> dict[str, Any]:
     """All of ``report.json``, from the folders of every stage before.
 
-    model is georef's (world frame), views (N,) how many images agree on each dense point.
+    model is georef's (world frame), by_views the number of dense points that 0, 1, 2, ... images agree on.
     """
     sfm, georef = read_json(inputs["sfm"][0] / "sfm.json"), read_json(inputs["georef"][0] / "georef.json")
     mesh, texture = read_json(inputs["mesh"][0] / "mesh.json"), read_json(inputs["texture"][0] / "texture.json")
@@ -45,8 +45,9 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, views
         "reprojection_error_px": sfm["reprojection_error_px"],
         "mean_track_length": sfm.get("mean_track_length"),
         "sparse_points": model.num_points3D(),
-        "points": len(views),
-        "points_by_views": {str(count): int(number) for count, number in enumerate(np.bincount(views)) if number},
+        "depth": {"unseen_share": unseen_share(inputs)},
+        "points": int(by_views.sum()),
+        "points_by_views": {str(count): int(number) for count, number in enumerate(by_views) if number},
         "faces": mesh["faces"],
         "vertices": mesh.get("vertices"),
         "mesh": {key: value for key, value in mesh.items() if key != "warnings"},
@@ -77,6 +78,14 @@ _WARNING_FILES = {
     "mesh": "mesh.json",
     "texture": "texture.json",
 }
+
+
+def unseen_share(inputs: Inputs) -> float | None:
+    """Of the pixels that no mask hides, over all views, those whose depth could not be measured."""
+    paths = [folder / "depth.json" for folder in inputs["depth"]]
+    views = [view for path in paths if path.is_file() for view in read_json(path)["views"]]
+    usable = sum(view["usable"] for view in views)
+    return round(1 - sum(min(view["coverage"], view["usable"]) for view in views) / usable, 4) if usable else None
 
 
 def versions() -> dict[str, str]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture.records import read_json
-
-DONE = "DONE"
+from recon.storage import DONE
 
 
 def stage_rows(inputs: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from recon.capture.names import listed
+
 Level = str  # "green", "amber" or "red"
 _ORDER = ("green", "amber", "red")
 
@@ -37,6 +39,11 @@ def _registered_share(facts: Mapping[str, Any]) -> float:
 
 def _coverage(facts: Mapping[str, Any]) -> float | None:
     share = facts["texture"].get("coverage")
+    return None if share is None else share * 100
+
+
+def _unseen(facts: Mapping[str, Any]) -> float | None:
+    share = facts.get("depth", {}).get("unseen_share")
     return None if share is None else share * 100
 
 
@@ -97,6 +104,19 @@ _RULES = (
         "weak_dense_cloud",
     ),
     _Rule(
+        _unseen,
+        40,
+        80,
+        {
+            "green": "{value:.0f} % of what the images show could not be measured, and is left open",
+            "amber": "{value:.0f} % of what the images show could not be measured (water, glass, sky, bare walls), and is left open",
+            "red": "{value:.0f} % of what the images show could not be measured: most of the scene is left open",
+        },
+        "Mask what is no part of the subject; move sideways between photos; take bare and shining parts from nearer by, in even light",
+        "much_unseen",
+        low_is_bad=False,
+    ),
+    _Rule(
         _coverage,
         85,
         50,
@@ -148,7 +168,8 @@ def own_warnings(facts: Mapping[str, Any], already: Set[str | None]) -> list[dic
         count = len(facts["skipped"])
         noun = "file was" if count == 1 else "files were"
         remedy = "The list of skipped files says why, one by one"
-        rows.append({"code": "files_skipped", "stage": "ingest", "message": f"{count} {noun} not used", "remedy": remedy})
+        message = f"{count} {noun} not used: {listed([row['source'] for row in facts['skipped']])}"
+        rows.append({"code": "files_skipped", "stage": "ingest", "message": message, "remedy": remedy})
     if not facts["scale"].get("metric"):
         message = "the unit is arbitrary: nothing in the capture tells how large it is"
         remedy = "Use photos or video with GPS if you need metres; until then measure one known length and scale by it"
