@@ -5,7 +5,6 @@ ReconError
 ├── Forbidden         the key lacks the scope, or a signed URL does not hold
 ├── Absent            nothing of that id belongs to the caller, whether it exists or not
 ├── Conflict          not in this state
-├── OverQuota         the owner's storage, upload size or number of jobs
 ├── TooManyRequests   with the seconds to wait
 └── BadRequest        what the request says can't be understood
 """
@@ -29,10 +28,6 @@ class Absent(ReconError):
 
 class Conflict(ReconError):
     code = "conflict"
-
-
-class OverQuota(ReconError):
-    code = "over_quota"
 
 
 class TooManyRequests(ReconError):

@@ -1,4 +1,9 @@
-"""The service as the command line reaches it: where it is, and its refusals as errors of recon."""
+"""The service as the command line reaches it: where it is, and its refusals as errors of recon.
+
+ReconError
+├── NoService         none answers
+└── Refused           it answers no; with the code that it gives
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,8 @@ class NoService(ReconError):
 
 class Refused(ReconError):
     """What the service says, with its own code: an error that recon has itself keeps its exit code."""
+
+    code = "refused"
 
     def __init__(self, message: str, remedy: str = "", code: str = "refused") -> None:
         super().__init__(message, remedy)

@@ -10,7 +10,7 @@ InputError
 ├── DamagedUpload     a file's content is not the one whose SHA-256 was announced
 └── TooSlow           looking at a capture took longer than any honest one does
 ReconError
-└── OverStorage       a file is larger than its owner may still store
+└── OverQuota         more than the owner may store, upload or have running
 """
 
 from recon.errors import InputError, ReconError, ResourceError
@@ -44,5 +44,5 @@ class TooSlow(InputError):
     code = "too_slow"
 
 
-class OverStorage(ReconError):
+class OverQuota(ReconError):
     code = "over_quota"

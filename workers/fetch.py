@@ -1,5 +1,7 @@
 """HTTP to hosts that users name: to public addresses only, and only to the very address that was looked at.
 
+Raises Unreachable, or InputError for what must not be reached.
+
 A name is resolved once for each connection, here, and the connection goes to an address that passed: a name that answers
 otherwise a moment later (DNS rebinding) gains nothing. Redirects are followed by hand, so that each is looked at alike.
 """

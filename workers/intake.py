@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from recon.errors import Cancelled, InputError, TooLarge
 from workers.bucket import Part
 from workers.chores import Errand, held
-from workers.errors import OverStorage
+from workers.errors import OverQuota
 from workers.models import Chore, File, new_id
 from workers.node import Node
 from workers.places import Place
@@ -29,7 +29,7 @@ class Intake:
     """Takes the bytes of one new file of the capture. Holds one part of it in memory. ``done``: files and bytes before this one.
 
     InputError if the capture has such a file, but with ``may_exist`` one of the same size that is whole counts as this one.
-    ``add`` raises TooLarge and OverStorage as soon as a limit is passed, and Cancelled once nobody wants the file.
+    ``add`` raises TooLarge and OverQuota as soon as a limit is passed, and Cancelled once nobody wants the file.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Intake:
         if size > largest:
             raise TooLarge(f"the file has more than {largest:,} bytes, the most that you may upload", "Import a smaller one")
         if self._others + size > most:
-            raise OverStorage(f"with this file you would store more than {most:,} bytes", "Delete captures or results first")
+            raise OverQuota(f"with this file you would store more than {most:,} bytes", "Delete captures or results first")
 
     def _tell(self) -> None:
         """Note how far it is, and look how much the owner stores besides."""

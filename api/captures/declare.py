@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from api.captures.rows import HELD, held_capture, reopened, shown_file
 from api.captures.schemas import MAX_PARTS, Files, NewFile
-from api.errors import Conflict, OverQuota
+from api.errors import Conflict
 from api.service import Caller
 from api.settings import MB, ApiSettings
 from recon.errors import InputError
+from workers.errors import OverQuota
 from workers.models import Capture, File, Owner, new_id
 from workers.names import checked_name
 from workers.stored import stored_bytes

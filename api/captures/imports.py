@@ -13,13 +13,14 @@ from sqlalchemy.orm import Session
 
 from api.captures.rows import held_capture, reopened
 from api.captures.schemas import Id
-from api.errors import Conflict, OverQuota
+from api.errors import Conflict
 from api.idempotency import KeyHeader, once
 from api.outside import check_outside
 from api.paging import Cursor, Limit, Page, page_of
 from api.problems import responses
 from api.service import Caller, Reader, Service, ServiceDep, Writer, absent, mine
 from workers.chores import IMPORT, LIVE, cancel_chore, start_import
+from workers.errors import OverQuota
 from workers.imports import source_bucket
 from workers.intake import drop_unfinished
 from workers.models import Capture, Chore, Owner

@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.errors import Conflict, OverQuota
+from api.errors import Conflict
 from api.jobs import schemas
 from api.jobs.shown import expected_s
 from api.service import Caller, Service, mine
 from recon.config import Config, layered
 from workers import models
+from workers.errors import OverQuota
 from workers.jobs import LIVE, create_job
 from workers.models import Capture, File, Owner
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from api.errors import Conflict, OverQuota
+from api.errors import Conflict
 from api.idempotency import KeyHeader, once
 from api.outside import check_outside
 from api.paging import Cursor, Limit, Page, page_of
@@ -26,6 +26,7 @@ from api.webhooks.schemas import (
     webhook_shown,
 )
 from workers.database import clock
+from workers.errors import OverQuota
 from workers.models import Delivery, Webhook
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], generate_unique_id_function=lambda route: route.name)

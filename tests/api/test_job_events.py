@@ -120,7 +120,7 @@ def test_one_who_comes_back_after_the_apis_restart_misses_nothing(api: Api) -> N
 
     listener = threading.Thread(target=listen)
     listener.start()
-    wait_until(lambda: _followers(api) == 1, 5, "it listens")
+    wait_until(lambda: _followers(api) == 1, 30, "it listens")
     api.server.config.timeout_graceful_shutdown = 1
     api.stop()
     listener.join(5)
@@ -140,7 +140,7 @@ def test_events_come_at_once_and_a_client_that_leaves_is_noticed(api: Api) -> No
     with httpx.stream("GET", f"{api.url}/v1/jobs/{id}/events", headers=api.client.headers, timeout=30) as answer:
         events = parsed(answer)
         assert next(events)[2] == {"state": "queued"}
-        wait_until(lambda: _followers(api) == 1, 5, "it follows")
+        wait_until(lambda: _followers(api) == 1, 30, "it follows")
         delays = []
         for i in range(5):
             began_s = time.monotonic()
@@ -191,7 +191,7 @@ def test_an_end_that_nobody_was_told_ends_the_stream_all_the_same(api: Api) -> N
     tell(api, id, "log", message="last words")
     with ThreadPoolExecutor(1) as pool:
         listener = pool.submit(follow, api, id)
-        wait_until(lambda: _followers(api) == 1, 5, "it listens")
+        wait_until(lambda: _followers(api) == 1, 30, "it listens")
         with api.service.node.database.writing() as session:
             row = locked(session, id)
             assert row is not None
@@ -214,7 +214,7 @@ def test_what_was_not_told_before_the_end_comes_before_it(api: Api) -> None:
         with ThreadPoolExecutor(1) as pool:
             if listens:
                 listener = pool.submit(follow, api, id)
-                wait_until(lambda: _followers(api) == 1, 5, "it listens")
+                wait_until(lambda: _followers(api) == 1, 30, "it listens")
             with api.service.node.database.writing() as session:
                 row = locked(session, id)
                 assert row is not None

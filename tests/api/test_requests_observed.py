@@ -149,7 +149,7 @@ def test_logs_are_json_and_say_what_they_are_about(own_logging: None, api: Api) 
     job = finished_job(api, {"a.ply": b"ply"})
     token = api.client.get(f"/v1/jobs/{job}/artifacts").json()["items"][0]["url"].partition("token=")[2]
     api.client.get(f"/v1/jobs/{job}/artifacts/a.ply", params={"token": token, "stream": 1}, headers={"X-Request-Id": "mine"})
-    wait_until(lambda: '"mine"' in written.getvalue(), 5, "the request is logged, after its answer")
+    wait_until(lambda: '"mine"' in written.getvalue(), 30, "the request is logged, after its answer")
     try:
         raise ZeroDivisionError("by nought")
     except ZeroDivisionError:

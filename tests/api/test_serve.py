@@ -159,7 +159,7 @@ def test_kill_9_leaves_nothing_and_the_next_start_is_clean(served: Served) -> No
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)  # at once
     assert process.wait(10) in (0, 130)
-    wait_until(lambda: served.alive() == [], 5, "all have ended")
+    wait_until(lambda: served.alive() == [], 30, "all have ended")
 
 
 def test_what_serve_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_workers_and_the_broker_are_begun_again(hasty: None, tmp_path: Path) -> 
         crew = Crew([[sys.executable, "-c", "import time; time.sleep(100)"]], tmp_path / "logs", broker, 1)
         crew.start()
         (post,) = crew.posts
-        wait_until(lambda: post.runs, 5, "the worker runs")
+        wait_until(lambda: post.runs, 30, "the worker runs")
         assert post.process is not None
         assert broker.process is not None
         before = {post.process.pid, broker.process.pid}
@@ -231,7 +231,7 @@ def test_a_worker_that_does_not_stop_is_killed_with_all_it_began(hasty: None, tm
     log = tmp_path / "worker1.txt"
     wait_until(lambda: log.exists() and bool(log.read_text().strip()), 10, "the worker is up")
     crew.close()
-    wait_until(lambda: not _lives(int(log.read_text())), 5, "its child has ended")
+    wait_until(lambda: not _lives(int(log.read_text())), 30, "its child has ended")
 
 
 def _lives(pid: int) -> bool:

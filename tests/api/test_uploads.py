@@ -265,7 +265,7 @@ def test_two_who_send_one_part_at_once_do_no_harm(api: Api) -> None:
         slow.sendall(f"PUT {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 10\r\n\r\nxxxxx".encode())
         uploads = api.service.node.place("owner").uploads
         assert isinstance(uploads, LocalObjects)
-        wait_until(lambda: any((uploads.root / ".uploads").glob("*/*.begun")), 5, "the slow one has begun")
+        wait_until(lambda: any((uploads.root / ".uploads").glob("*/*.begun")), 30, "the slow one has begun")
         assert put(part, content).status_code == 200
         assert complete(api, file).status_code == 200
         slow.sendall(b"xxxxx")

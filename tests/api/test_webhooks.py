@@ -81,7 +81,7 @@ def test_a_jobs_states_are_told_and_signed(api: Api) -> None:
             assert not is_ours(asked, secret, at_s + 301)  # overheard, and sent again later
             assert not is_ours(asked, secret, at_s - 301)
         assert [json.loads(a.body)["type"] for a in web.asked if a.path == "/done"] == ["job.done"]
-        wait_until(lambda: {row["state"] for row in sent(api, webhook["id"])} == {"delivered"}, 5, "that is noted")
+        wait_until(lambda: {row["state"] for row in sent(api, webhook["id"])} == {"delivered"}, 30, "that is noted")
 
 
 def test_a_signature_holds_for_one_body_one_time_and_one_secret() -> None:

@@ -180,7 +180,7 @@ def test_what_crashes_dies_is_out_of_date_or_stops_is_told_counted_ended_or_give
     for _ in range(2):
         child = looked_at()
         os.kill(child.ppid(), signal.SIGKILL)  # the pool's process that waits for it
-        wait_until(lambda child=child: not child.is_running(), 5, "the child ends with it")
+        wait_until(lambda child=child: not child.is_running(), 30, "the child ends with it")
     wait_until(lambda: chore_of(service, dying).state == "failed", 20, "it fails")
     with service.node.database.reading() as session:
         assert session.get_one(Capture, capture).error == {
@@ -192,10 +192,10 @@ def test_what_crashes_dies_is_out_of_date_or_stops_is_told_counted_ended_or_give
     first = begin(service, capture)
     child = looked_at()
     second = begin(service, capture)
-    wait_until(lambda: not child.is_running(), 5, "the one that is out of date is ended")
+    wait_until(lambda: not child.is_running(), 30, "the one that is out of date is ended")
     child = looked_at()
     assert (chore_of(service, first).state, chore_of(service, second).state) == ("cancelled", "running")
     worker.send_signal(signal.SIGTERM)
     worker.wait(15)
     assert (chore_of(service, second).state, chore_of(service, second).attempts) == ("pending", 0)
-    wait_until(lambda: not child.is_running(), 5, "what it began ends with it")
+    wait_until(lambda: not child.is_running(), 30, "what it began ends with it")
