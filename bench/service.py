@@ -116,7 +116,7 @@ def _upload_with_kills(served: Served, source: Path) -> int:
     while True:
         process = subprocess.Popen(command)
         try:
-            process.wait(rng.uniform(0.8, 1.4) if kills < 5 else 600)
+            process.wait(rng.uniform(0.6, 1.0) if kills < 5 else 600)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
