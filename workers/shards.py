@@ -85,6 +85,7 @@ def _run(node: Node, place: Place, claimed: Claim) -> None:
         if claimed.number == PLANNING:
             run.shards(stage)
             return
+        stage = stage.sized(run.shards(stage))
         locks = node.settings.folder / "machine"
         machine = Machine(node.settings.usable_cores, node.settings.usable_memory_mb)
         at_once = min(machine.at_once(stage, claimed.of), node.app.conf.worker_concurrency or machine.cores)
