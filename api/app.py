@@ -78,7 +78,7 @@ def make_api(settings: Settings, api: ApiSettings, *, keeps: bool = True) -> Fas
         app.add_middleware(
             CORSMiddleware, allow_origins=list(api.origins), allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
         )
-    observe(app, api)
+    observe(app)
     _describe_problems(app)
     return app
 

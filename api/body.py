@@ -1,4 +1,7 @@
-"""No request body but a part of an upload may be large, whatever its headers say."""
+"""No request body but a part of an upload may be large, whatever its headers say.
+
+FastAPI's own limit answers in plain text, not with a problem document.
+"""
 
 from __future__ import annotations
 

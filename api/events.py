@@ -55,7 +55,7 @@ async def the_feeds(request: Request, service: ServiceDep) -> Feeds:
     return feeds
 
 
-@router.get("/{id}/events", summary="Follow a job", response_model=None, responses={**_ANSWERS, **responses(401, 403, 404, 422, 429, 503)})
+@router.get("/{id}/events", summary="Follow a job", response_model=None, responses={**_ANSWERS, **responses(401, 403, 404, 422)})
 async def follow_job(
     request: Request,
     job: Annotated[Job, Depends(the_job)],

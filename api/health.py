@@ -23,6 +23,7 @@ from api.problems import RETRY_AFTER_S
 from api.service import Service, ServiceDep
 from recon import __version__
 from workers.errors import StoreRefused
+from workers.events import address
 from workers.places import shared_bucket
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 WAIT_S = 3.0
 State = Literal["ready", "away"]
 
-router = APIRouter(tags=["health"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(tags=["health"])
 
 
 class Alive(BaseModel):
@@ -106,7 +107,7 @@ def _check_database(service: Service) -> None:
 
 
 def _check_broker(service: Service) -> None:
-    url = service.settings.broker_url.replace("redis+socket://", "unix://", 1)
+    url = address(service.settings.broker_url)
     with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
         client.ping()
 

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,22 @@ def first_key(database: Database, folder: Path, *, only_if_new: bool) -> Path | 
 
 def write_private(path: Path, text: str) -> None:
     """A file that only its owner may read, in one step."""
+    os.replace(_beside(path, text), path)
+
+
+def read_or_make(path: Path, make: Callable[[], str]) -> str:
+    """A private file's text, made if there is none. Safe when many processes start at once."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        beside = _beside(path, make() + "\n")
+        with suppress(FileExistsError):  # another was first: theirs counts
+            os.link(beside, path)
+        beside.unlink()
+    return path.read_text().strip()
+
+
+def _beside(path: Path, text: str) -> Path:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(text)
-    os.replace(beside, path)
+    return beside

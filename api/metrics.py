@@ -21,8 +21,9 @@ from workers.app import QUEUES
 from workers.claims import waiting
 from workers.errors import DatabaseAway
 from workers.jobs import LIVE
-from workers.models import Artifact, File, Job, StageRow
+from workers.models import File, Job, StageRow
 from workers.node import Node
+from workers.stored import bytes_of_results
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +97,7 @@ def _rows(session: Session, since_s: float) -> Iterator[Metric]:
 
 def _stored(session: Session) -> dict[str, float]:
     uploads = session.scalar(select(func.sum(File.size)).where(File.state == "whole"))
-    # jobs of one recipe list the same files
-    files = select(Artifact.owner_id, Artifact.folder, Artifact.path, Artifact.name, Artifact.size).distinct().subquery()
-    return {"uploads": float(uploads or 0), "results": float(session.scalar(select(func.sum(files.c.size))) or 0)}
+    return {"uploads": float(uploads or 0), "results": float(session.scalar(bytes_of_results()) or 0)}
 
 
 def _workers(node: Node) -> Iterator[Metric]:

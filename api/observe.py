@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
 from api.service import Service
-from api.settings import ApiSettings
 from workers import tracing
 from workers.logs import about, log_as_json
 
@@ -28,10 +27,10 @@ _UNTRACED = "/healthz$,/readyz$,/metrics$,/v1/parts/"
 _QUERY_NAMES = ("url.query", "url.full", "http.url", "http.target")
 
 
-def observe(app: FastAPI, api: ApiSettings) -> None:
+def observe(app: FastAPI) -> None:
     """Add request ids, metrics and, where they are wanted, JSON logs and traces. The last of the middlewares: it sees all requests."""
     service: Service = app.state.service
-    if api.json_logs or service.settings.json_logs:
+    if service.settings.json_logs:
         log_as_json()
     app.state.metrics = Metrics(service.node)
     app.add_middleware(Observed, metrics=app.state.metrics)

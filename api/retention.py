@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
+from filelock import FileLock, Timeout
 from sqlalchemy import Select, and_, delete, func, or_, select, update
 
 from api.idempotency import KEPT_S
@@ -62,16 +61,13 @@ def _alone(database: Database) -> Iterator[bool]:
         with database.reading() as session:
             yield bool(session.scalar(select(func.pg_try_advisory_xact_lock(_LOCK))))
         return
-    with Path(f"{database.url.database}.sweep").open("w") as stream:
-        yield _try_lock(stream.fileno())
-
-
-def _try_lock(handle: int) -> bool:
+    lock = FileLock(f"{database.url.database}.sweep", blocking=False)
+    with suppress(Timeout):
+        lock.acquire()
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
 # -- past their time

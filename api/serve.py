@@ -66,7 +66,7 @@ def serve(
     api = api.model_copy(update={name: value for name, value in (("host", host), ("port", port)) if value is not None})
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # keys and secrets are in it
     sys.setswitchinterval(SWITCH_S)
-    _set_up_logs(tells_requests=api_only or api.json_logs or settings.json_logs)
+    _set_up_logs(tells_requests=api_only or settings.json_logs)
     with ExitStack() as stack:
         if not api_only:
             stack.enter_context(_held(settings.folder))

@@ -56,7 +56,7 @@ class Service:
 
     def url(self, request: Request, path: str) -> str:
         """An absolute URL of ours, as the client reaches us."""
-        root = self.api.public_url.rstrip("/") or f"{str(request.base_url).rstrip('/')}"
+        root = self.api.public_url.rstrip("/") or str(request.base_url).rstrip("/")
         return f"{root}{path}"
 
     def close(self) -> None:

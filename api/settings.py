@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.local import read_or_make
 from recon.errors import ConfigError
 from workers.settings import Settings
 
@@ -38,7 +35,6 @@ class ApiSettings(BaseSettings):
     keep_captures_s: float | None = Field(None, gt=0, description="uploads are removed so long after; empty: never")
     keep_results_s: float | None = Field(None, gt=0, description="results of jobs likewise")
     price_hour: float = Field(0.0, ge=0, description="of one hour of computing, for the cost of jobs")
-    json_logs: bool = Field(False, description="logs as JSON, a line each")
 
 
 def load_api_settings() -> ApiSettings:
@@ -56,16 +52,3 @@ def signing_secret(api: ApiSettings, settings: Settings) -> bytes:
     if api.secret:
         return api.secret.encode()
     return read_or_make(settings.folder / "secret", lambda: secrets.token_hex(32)).encode()
-
-
-def read_or_make(path: Path, make: Callable[[], str]) -> str:
-    """A file's text, which only its owner may read; made if there is none. Safe when many processes start at once."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    if not path.exists():
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            stream.write(make() + "\n")
-        with suppress(FileExistsError):  # another was first: theirs counts
-            os.link(beside, path)
-        beside.unlink()
-    return path.read_text().strip()

@@ -221,7 +221,9 @@ def eta(data: Path, work: Path) -> list[Row]:
 def _simulated(client: Any, work: Path, kind: str, images: int) -> str:
     folder = work / f"eta-{kind}-{images}"
     if not folder.exists():
-        recon("simulate", kind, "-o", folder, "--images", images, "--size", "480x360")
+        recon(
+            "simulate", kind, "-o", folder, "--images", images, "--size", "480x360", *(["--photos"] if kind == "object" else [])
+        ).checked()
     capture = client.upload(folder / "images")["id"]
     while client.ask("GET", f"/v1/captures/{capture}")["inspecting"]:
         time.sleep(0.2)

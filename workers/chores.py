@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,15 +134,6 @@ def leave(session: Session, errand: Errand) -> None:
 # -- what the worker's main process does with the chores of its processes
 
 
-def keep_alive(session: Session, worker: str, processes: Collection[int]) -> list[Chore]:
-    """Renew the lease of the chores that these processes do. Returns those whose process has ended."""
-    running = list(session.scalars(select(Chore).where(Chore.worker == worker, Chore.state == "running")))
-    alive = [chore.id for chore in running if chore.pid in processes]
-    if alive:
-        session.execute(update(Chore).where(Chore.id.in_(alive)).values(seen_s=clock()))
-    return [chore for chore in running if chore.pid not in processes]
-
-
 def unwanted(session: Session, worker: str) -> list[int]:
     """Processes that do chores which were cancelled, or whose capture was deleted. They are to be ended."""
     query = select(Chore).join(Capture, Capture.id == Chore.capture_id).where(Chore.worker == worker, Chore.pid.is_not(None))
@@ -163,10 +154,6 @@ def give_back_all(session: Session, worker: str) -> list[tuple[int | None, str]]
     return found
 
 
-def is_busy(session: Session, worker: str) -> bool:
-    return session.scalar(select(Chore.id).where(Chore.worker == worker, Chore.state == "running").limit(1)) is not None
-
-
 def take_back(session: Session, lost: Chore, attempts: int, error: ReconError) -> str | None:
     """A chore whose process died waits again, or fails with this error if that happened too often. Its state; None if it is not lost."""
     same = (Chore.id == lost.id, Chore.state == "running", Chore.attempts == lost.attempts)
@@ -179,11 +166,6 @@ def take_back(session: Session, lost: Chore, attempts: int, error: ReconError) -
         if chore.kind == INSPECT:
             note_inspection(session, chore.capture_id, None, error)
     return chore.state
-
-
-def expired(session: Session, lease_s: float) -> list[Chore]:
-    """Chores whose worker was not heard of for that long."""
-    return list(session.scalars(select(Chore).where(Chore.state == "running", Chore.seen_s < clock() - lease_s)))
 
 
 def due(session: Session) -> list[str]:

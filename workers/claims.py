@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from workers.database import clock
 from workers.jobs import LIVE
-from workers.models import Job, ShardRow, StageRow
+from workers.models import Chore, Job, ShardRow, StageRow
 
+Work = TypeVar("Work", ShardRow, Chore)
+"""What a worker's processes do under a lease."""
 PLANNING = -1
 """Number of the "shard" that splits its stage."""
 
@@ -143,18 +145,19 @@ def give_back_all(session: Session, worker: str) -> list[tuple[int | None, str]]
     return found
 
 
-def keep_alive(session: Session, worker: str, processes: Collection[int]) -> list[ShardRow]:
-    """Renew the lease of the shards that these processes run. Returns those whose process has ended."""
-    running = list(session.scalars(select(ShardRow).where(ShardRow.worker == worker, ShardRow.state == "running")))
+def keep_alive(session: Session, kind: type[Work], worker: str, processes: Collection[int]) -> list[Work]:
+    """Renew the lease of what these processes do. Returns what a process did that has ended."""
+    running = list(session.scalars(select(kind).where(kind.worker == worker, kind.state == "running")))
     alive = [row.id for row in running if row.pid in processes]
     if alive:
-        session.execute(update(ShardRow).where(ShardRow.id.in_(alive)).values(seen_s=clock()))
+        session.execute(update(kind).where(kind.id.in_(alive)).values(seen_s=clock()))
     return [row for row in running if row.pid not in processes]
 
 
 def is_busy(session: Session, worker: str) -> bool:
-    """Whether the worker runs any shard."""
-    return session.scalar(select(ShardRow.id).where(ShardRow.worker == worker, ShardRow.state == "running").limit(1)) is not None
+    """Whether the worker runs any shard or does any chore."""
+    kinds: tuple[type[ShardRow | Chore], ...] = (ShardRow, Chore)
+    return any(session.scalar(select(kind.id).where(kind.worker == worker, kind.state == "running").limit(1)) is not None for kind in kinds)
 
 
 def unwanted(session: Session, worker: str) -> list[ShardRow]:
@@ -163,9 +166,9 @@ def unwanted(session: Session, worker: str) -> list[ShardRow]:
     return list(session.scalars(query.where(ShardRow.worker == worker, ShardRow.state == "running", Job.state.not_in(LIVE))))
 
 
-def expired(session: Session, lease_s: float) -> list[ShardRow]:
-    """Shards whose worker was not heard of for that long."""
-    return list(session.scalars(select(ShardRow).where(ShardRow.state == "running", ShardRow.seen_s < clock() - lease_s)))
+def expired(session: Session, kind: type[Work], lease_s: float) -> list[Work]:
+    """What runs on a worker that was not heard of for that long."""
+    return list(session.scalars(select(kind).where(kind.state == "running", kind.seen_s < clock() - lease_s)))
 
 
 def take_back(session: Session, shard: ShardRow) -> bool:

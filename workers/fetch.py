@@ -58,9 +58,9 @@ def check_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise InputError(f"{_shown(url)} is no URL: {error}") from None
+        raise InputError(f"{shown(url)} is no URL: {error}") from None
     if reason := _reason(url, parsed):
-        raise InputError(f"{_shown(url)} can't be used: {reason}", "Give an http:// or https:// URL of a public host")
+        raise InputError(f"{shown(url)} can't be used: {reason}", "Give an http:// or https:// URL of a public host")
     return parsed
 
 
@@ -167,10 +167,10 @@ class Fetcher:
         try:
             yield
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise InputError(f"{_shown(url)} leads to what is no URL: {error}") from None
+            raise InputError(f"{shown(url)} leads to what is no URL: {error}") from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError) as error:
             reason = str(error) or type(error).__name__
-            raise Unreachable(f"{_shown(url)} does not answer, or broke off: {reason[:200]}", "Check the URL, or try again later") from None
+            raise Unreachable(f"{shown(url)} does not answer, or broke off: {reason[:200]}", "Check the URL, or try again later") from None
 
 
 @cache  # reading the certificates takes longer than most requests
@@ -264,6 +264,6 @@ def _is_dotted(host: str) -> bool:
         return False
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Without what may be secret in it."""
     return ascii(url.partition("?")[0][:100])

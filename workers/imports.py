@@ -16,9 +16,9 @@ import httpx
 from recon.errors import InputError, ReconError
 from workers.bucket import Bucket, Stored
 from workers.chores import Errand, finish, leave
-from workers.fetch import Fetcher, Unreachable
+from workers.fetch import Fetcher, Unreachable, shown
 from workers.intake import Intake, drop_unfinished, kept_intake
-from workers.names import checked_name
+from workers.names import MAX_FILES, checked_name
 from workers.node import Node
 from workers.places import Place
 from workers.settings import Settings
@@ -31,7 +31,6 @@ TRIES = 6
 IMPORT_S = 24 * 3600.0
 SLOW_S, SLOW_BYTES = 60.0, 10_000
 """After a minute, a server that sends less than this a second is left."""
-MAX_FILES = 20_000
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _PAGES = ("text/html", "application/xhtml+xml")
 
@@ -97,9 +96,9 @@ class _Download:
                 self.intake.add(chunk)
                 passed_s = time.monotonic() - began_s
                 if passed_s > SLOW_S and self.intake.size - began < SLOW_BYTES * passed_s:
-                    raise InputError(f"{_shown(self.url)} sends less than {SLOW_BYTES // 1000} kB a second", "Use another server")
+                    raise InputError(f"{shown(self.url)} sends less than {SLOW_BYTES // 1000} kB a second", "Use another server")
         if self.intake.size == 0:
-            raise InputError(f"{_shown(self.url)} is an empty file", "Give the URL of the file itself")
+            raise InputError(f"{shown(self.url)} is an empty file", "Give the URL of the file itself")
         self.intake.finish()
 
     def _wanted(self) -> dict[str, str]:
@@ -111,16 +110,16 @@ class _Download:
         """Raises unless the answer is a file."""
         status = response.status_code
         if status in _BUSY:
-            raise Unreachable(f"{_shown(self.url)} answers {status} {_phrase(status)}", "Try again later")
+            raise Unreachable(f"{shown(self.url)} answers {status} {_phrase(status)}", "Try again later")
         if status == 416 and self.intake is not None:
             self._forget()
-            raise Unreachable(f"{_shown(self.url)} has become shorter", "Import again")
+            raise Unreachable(f"{shown(self.url)} has become shorter", "Import again")
         if status not in (200, 206):
-            raise InputError(f"{_shown(self.url)} answers {status} {_phrase(status)}", "Check the URL, and that it needs no login")
+            raise InputError(f"{shown(self.url)} answers {status} {_phrase(status)}", "Check the URL, and that it needs no login")
         if _media_type(response) in _PAGES:
             raise _a_page(self.url)
         if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-            raise InputError(f"{_shown(self.url)} is sent compressed, though that was not asked for", "Give the URL of the file itself")
+            raise InputError(f"{shown(self.url)} is sent compressed, though that was not asked for", "Give the URL of the file itself")
 
     def _goes_on(self, response: httpx.Response) -> bool:
         """Whether the answer begins where the file broke off."""
@@ -131,7 +130,7 @@ class _Download:
     def _begin(self, response: httpx.Response) -> None:
         self._forget()
         if response.status_code == 206:
-            raise Unreachable(f"{_shown(self.url)} answers with a piece of the file that nobody asked for", "Use another server")
+            raise Unreachable(f"{shown(self.url)} answers with a piece of the file that nobody asked for", "Use another server")
         length = response.headers.get("Content-Length", "")
         size = int(length) if length.isdecimal() and len(length) < 20 else None
         self.intake = Intake(self.node, self.place, self.errand, _name(response, self.url), size, _tag(response))
@@ -149,7 +148,7 @@ def _copy_bucket(node: Node, place: Place, errand: Errand, url: str) -> None:
     base = prefix[: prefix.rstrip("/").rfind("/") + 1] if not prefix.endswith("/") else prefix
     found = list(_below(bucket, prefix, url))
     if not found:
-        raise InputError(f"there is nothing at {_shown(url)}", "Check the prefix")
+        raise InputError(f"there is nothing at {shown(url)}", "Check the prefix")
     names = [checked_name(normalize("NFC", stored.key[len(base) :])) for stored in found]
     kept = kept_intake(node, place, errand)
     if kept is not None and not kept.is_whole:
@@ -193,7 +192,7 @@ def _below(bucket: Bucket, prefix: str, url: str) -> Iterator[Stored]:
             continue  # what a console shows as a folder, or a name that only begins alike
         count += 1
         if count > MAX_FILES:
-            raise InputError(f"there are more than {MAX_FILES} files at {_shown(url)}", "Import a longer prefix")
+            raise InputError(f"there are more than {MAX_FILES} files at {shown(url)}", "Import a longer prefix")
         yield stored
 
 
@@ -224,12 +223,8 @@ def _tag(response: httpx.Response) -> str:
 
 
 def _a_page(url: str) -> InputError:
-    return InputError(f"{_shown(url)} is a web page, not a file", "Give the URL of the file itself, which needs no login")
+    return InputError(f"{shown(url)} is a web page, not a file", "Give the URL of the file itself, which needs no login")
 
 
 def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
-
-
-def _shown(url: str) -> str:
-    return ascii(url.partition("?")[0][:100])

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from recon.errors import EmptyCapture, OutOfMemory, ReconError
+from recon.system import end_with_parent
 
 FOUND = "found.json"
 MAX_IGNORED = 500
@@ -34,8 +33,7 @@ def _confine(memory_mb: int) -> None:
     """No more memory than that, no picture of it on the disk, and an end together with the process that waits for us."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()
 
 
 def main(capture: str, workspace: str, memory_mb: str) -> None:

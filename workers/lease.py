@@ -83,7 +83,7 @@ class Lease:
     def _is_busy(self) -> bool:
         try:
             with self.node.database.reading() as session:
-                return claims.is_busy(session, self.node.worker) or chores.is_busy(session, self.node.worker)
+                return claims.is_busy(session, self.node.worker)
         except DatabaseAway:
             return True
 
@@ -108,8 +108,8 @@ class Lease:
         """Renew the lease, end unwanted work, take back what was left by a process that died."""
         with self.node.database.writing() as session:
             alive = _own_processes()
-            dead = claims.keep_alive(session, self.node.worker, alive)
-            lost = chores.keep_alive(session, self.node.worker, alive)
+            dead = claims.keep_alive(session, ShardRow, self.node.worker, alive)
+            lost = claims.keep_alive(session, Chore, self.node.worker, alive)
             stopped = chores.unwanted(session, self.node.worker)
             unwanted = claims.unwanted(session, self.node.worker)
             for row in unwanted:
@@ -125,10 +125,10 @@ class Lease:
         now_s = time.monotonic()
         self._reached_since_s = self._reached_since_s or now_s
         with self.node.database.reading() as session:
-            vanished = claims.expired(session, self.node.settings.lease_s)
+            vanished = claims.expired(session, ShardRow, self.node.settings.lease_s)
             waiting = claims.waiting(session)
             idle = claims.idle_jobs(session, self.node.settings.lease_s / 2)
-            left, due = chores.expired(session, self.node.settings.lease_s), chores.due(session)
+            left, due = claims.expired(session, Chore, self.node.settings.lease_s), chores.due(session)
         if now_s - self._reached_since_s > self.node.settings.lease_s / 2:  # else the others were cut off as long as we were
             for row in vanished:
                 log.warning("worker %s was not heard of for %.0f s: its shard runs again", row.worker, self.node.settings.lease_s)

@@ -8,6 +8,8 @@ from recon.errors import InputError
 
 MAX_PART_BYTES, MAX_NAME_BYTES = 250, 1000
 """What file systems take (255 a part), with a little room."""
+MAX_FILES = 20_000
+"""Of a capture."""
 _SHOWN = 80
 
 

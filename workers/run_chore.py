@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import traceback
@@ -10,14 +9,14 @@ from collections.abc import Callable
 
 from sqlalchemy.orm import Session
 
-from recon.errors import Cancelled, DiskFull, ReconError, ResourceError, StageFailed
+from recon.errors import Cancelled, ReconError, ResourceError
 from workers.chores import IMPORT, INSPECT, Errand, claim, give_back, leave
 from workers.errors import BrokerAway, DatabaseAway, StoreAway
 from workers.imports import end_import, import_files
 from workers.inspection import end_inspection, inspect_capture
 from workers.node import Node
 from workers.places import Place
-from workers.shards import insist
+from workers.shards import fault, insist
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ def run_chore(node: Node, chore_id: str) -> bool:
         error = raised
     except Exception as raised:
         log.error("%s of capture %s failed\n%s", errand.kind, errand.capture_id, traceback.format_exc())
-        error = _in_words(node, errand, raised)
+        error = fault(node, errand.kind, raised)
     finally:
         place.release()
     if error is not None:
@@ -59,14 +58,6 @@ def _failed(node: Node, errand: Errand, error: ReconError) -> None:
         insist(lambda: _write(node, lambda session: give_back(session, errand, wait_s, counted=not is_away)))
         return
     insist(lambda: _FAIL[errand.kind](node, errand, error))
-
-
-def _in_words(node: Node, errand: Errand, raised: Exception) -> ReconError:
-    if isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk of {node.settings.folder} on {node.settings.node} is full", "Free some space there")
-    return StageFailed(
-        f"{errand.kind} failed: {type(raised).__name__}: {raised}", "This is a fault in recon: please report it with the log"
-    )
 
 
 def _write(node: Node, change: Callable[[Session], object]) -> None:

@@ -60,18 +60,18 @@ def _run_claimed(node: Node, claimed: Claim) -> None:
         error = raised
     except Exception as raised:
         log.error("%s of job %s failed\n%s", claimed.where, claimed.job_id, traceback.format_exc())
-        error = _in_words(node, claimed, raised)
+        error = fault(node, claimed.where, raised)
     finally:
         place.release()
     _ended(node, claimed) if error is None else _failed(node, claimed, error)
 
 
-def _in_words(node: Node, claimed: Claim, raised: Exception) -> ReconError:
-    """What went wrong around a shard; within it ``Run`` says so itself."""
+def fault(node: Node, where: str, raised: Exception) -> ReconError:
+    """What went wrong around a shard or in a chore; within a shard ``Run`` says so itself."""
     if isinstance(raised, OSError) and raised.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"{claimed.where}: the disk of {node.settings.folder} on {node.settings.node} is full", "Free some space there")
+        return DiskFull(f"{where}: the disk of {node.settings.folder} on {node.settings.node} is full", "Free some space there")
     reason = f"{type(raised).__name__}: {raised}"
-    return StageFailed(f"{claimed.where} failed: {reason}", "This is a fault in recon: please report it with the log")
+    return StageFailed(f"{where} failed: {reason}", "This is a fault in recon: please report it with the log")
 
 
 def _run(node: Node, place: Place, claimed: Claim) -> None:

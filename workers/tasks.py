@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import secrets
 import signal
-import sys
 from typing import Any
 
 from celery import bootsteps, signals
 
+from recon.system import end_with_parent
 from workers.advance import advance as advance_job
 from workers.app import ADVANCE, RUN_CHORE, RUN_SHARD, make_app
 from workers.errors import DatabaseAway, StoreAway
@@ -104,8 +103,7 @@ app.steps["worker"].add(_Beside)
 @signals.worker_process_init.connect
 def _process_started(**_: Any) -> None:
     """In each process of the pool: end with the worker, even if that is killed, and use no more threads than there are cores."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(settings.usable_cores))
 

@@ -23,7 +23,7 @@ from api.service import Caller, Reader, Service, ServiceDep, allowed, bearer, mi
 from recon.errors import ReconError
 from workers.models import Artifact, Job
 
-router = APIRouter(prefix="/v1/jobs", tags=["artifacts"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(prefix="/v1/jobs", tags=["artifacts"])
 
 _BYTES: dict[str, Any] = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _FILE: dict[int | str, dict[str, Any]] = {
@@ -58,7 +58,7 @@ def the_holder(
 Holder = Annotated[Caller, Depends(the_holder)]
 
 
-@router.get("/{id}/artifacts", summary="List a job's artifacts", responses=responses(401, 403, 404, 422, 429, 503))
+@router.get("/{id}/artifacts", summary="List a job's artifacts", responses=responses(401, 403, 404, 422))
 def list_artifacts(request: Request, id: JobId, caller: Reader, service: ServiceDep) -> schemas.Artifacts:
     """Results of a job that is done, and previews of one that runs. Each comes with a URL that needs no key."""
     with service.node.database.reading() as session:
@@ -70,7 +70,7 @@ def list_artifacts(request: Request, id: JobId, caller: Reader, service: Service
     "/{id}/artifacts.zip",
     summary="Download artifacts as one zip",
     response_class=StreamingResponse,
-    responses={200: {"description": "The zip", "content": {"application/zip": {}}}, **responses(401, 403, 404, 409, 422, 429, 502, 503)},
+    responses={200: {"description": "The zip", "content": {"application/zip": {}}}, **responses(401, 403, 404, 409, 422, 502)},
 )
 def get_artifacts_zip(
     id: JobId,
@@ -94,7 +94,7 @@ def get_artifacts_zip(
     "/{id}/artifacts/{name:path}",
     summary="Download an artifact",
     response_class=StreamingResponse,
-    responses={**_FILE, **responses(401, 403, 404, 416, 422, 429, 502, 503)},
+    responses={**_FILE, **responses(401, 403, 404, 416, 422, 502)},
 )
 def get_artifact(
     request: Request,

@@ -12,16 +12,14 @@ from sqlalchemy.orm import Session
 from api.captures.rows import HELD, held_capture, reopened, shown_file
 from api.captures.schemas import MAX_PARTS, Files, NewFile
 from api.errors import Conflict
+from api.quotas import quota_of
 from api.service import Caller
 from api.settings import MB, ApiSettings
 from recon.errors import InputError
 from workers.errors import OverQuota
 from workers.models import Capture, File, Owner, new_id
-from workers.names import checked_name
+from workers.names import MAX_FILES, checked_name
 from workers.stored import stored_bytes
-
-MAX_FILES = 20_000
-"""Of a capture."""
 
 
 def declare(session: Session, api: ApiSettings, caller: Caller, capture_id: str, wanted: Sequence[NewFile]) -> Files:
@@ -52,8 +50,6 @@ def _named(wanted: Sequence[NewFile]) -> dict[str, NewFile]:
     named: dict[str, NewFile] = {}
     for file in wanted:
         name = checked_name(unicodedata.normalize("NFC", file.name))
-        if name[0].isalpha() and name[1:2] == ":":
-            raise InputError(f"{name[:80]!r} begins with a drive", "Name files relative to their capture")
         if named.setdefault(name, file) is not file:
             raise InputError(f"{name[:80]!r} is named twice", "Name each file once")
     return named
@@ -108,13 +104,12 @@ def _folders(name: str) -> Iterator[str]:
 
 
 def _check_room(session: Session, api: ApiSettings, owner: Owner, sizes: Sequence[int]) -> None:
-    largest = api.max_upload_bytes if owner.max_upload_bytes is None else owner.max_upload_bytes
-    if max(sizes) > largest:
-        raise OverQuota(f"a file of {max(sizes)} bytes: at most {largest} are allowed", "Split it, or ask who runs the service")
-    most = api.max_storage_bytes if owner.max_storage_bytes is None else owner.max_storage_bytes
+    quota = quota_of(owner, api)
+    if max(sizes) > quota.upload_bytes:
+        raise OverQuota(f"a file of {max(sizes)} bytes: at most {quota.upload_bytes} are allowed", "Split it, or ask who runs the service")
     stored = stored_bytes(session, owner.id)
-    if stored + sum(sizes) > most:
+    if stored + sum(sizes) > quota.storage_bytes:
         raise OverQuota(
-            f"{sum(sizes)} bytes more than the {stored} that are stored or declared: at most {most} are allowed",
+            f"{sum(sizes)} bytes more than the {stored} that are stored or declared: at most {quota.storage_bytes} are allowed",
             "Delete captures or jobs that are no longer needed",
         )

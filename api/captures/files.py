@@ -22,7 +22,7 @@ from workers.models import Capture, File, Job
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(generate_unique_id_function=lambda route: route.name)
+router = APIRouter()
 
 
 @router.post(
@@ -30,7 +30,7 @@ router = APIRouter(generate_unique_id_function=lambda route: route.name)
     status_code=201,
     response_model=schemas.Files,
     summary="Declare files",
-    responses=responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
+    responses=responses(401, 403, 404, 409, 422),
 )
 def add_files(capture_id: schemas.Id, body: schemas.NewFiles, service: ServiceDep, caller: Writer, key: KeyHeader = None) -> Response:
     """Say which files will come, all or none. Declared again with the same size, a file is given as it is, to go on with its upload."""
@@ -41,7 +41,7 @@ def add_files(capture_id: schemas.Id, body: schemas.NewFiles, service: ServiceDe
     return once(service, caller, key, f"POST /v1/captures/{capture_id}/files", body, make)
 
 
-@router.get("/v1/captures/{capture_id}/files", summary="List files", responses=responses(400, 401, 403, 404, 422, 429, 503))
+@router.get("/v1/captures/{capture_id}/files", summary="List files", responses=responses(401, 403, 404, 422))
 def list_files(capture_id: schemas.Id, service: ServiceDep, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page[schemas.File]:
     """The newest first."""
     with service.node.database.reading() as session:
@@ -49,7 +49,7 @@ def list_files(capture_id: schemas.Id, service: ServiceDep, caller: Reader, limi
         return page_of(session, select(File).where(File.capture_id == capture.id), File, limit, cursor, shown_file)
 
 
-@router.get("/v1/files/{file_id}", summary="Look at a file", responses=responses(401, 403, 404, 422, 429, 502, 503))
+@router.get("/v1/files/{file_id}", summary="Look at a file", responses=responses(401, 403, 404, 422, 502))
 def get_file(file_id: schemas.Id, service: ServiceDep, caller: Reader) -> schemas.FileWithParts:
     """With the parts that have arrived: what is not among them is still to be sent."""
     with service.node.database.reading() as session:
@@ -58,7 +58,7 @@ def get_file(file_id: schemas.Id, service: ServiceDep, caller: Reader) -> schema
     return schemas.FileWithParts(**shown_file(file).model_dump(), parts=parts)
 
 
-@router.delete("/v1/files/{file_id}", status_code=204, summary="Delete a file", responses=responses(401, 403, 404, 409, 422, 429, 503))
+@router.delete("/v1/files/{file_id}", status_code=204, summary="Delete a file", responses=responses(401, 403, 404, 409, 422))
 def delete_file(file_id: schemas.Id, service: ServiceDep, caller: Writer) -> None:
     """What has arrived of it goes too, and its capture is open again. Not while a job uses it."""
     with service.node.database.writing() as session:
@@ -74,7 +74,7 @@ def delete_file(file_id: schemas.Id, service: ServiceDep, caller: Writer) -> Non
 @router.post(
     "/v1/files/{file_id}/parts",
     summary="Get URLs for parts",
-    responses=responses(400, 401, 403, 404, 409, 413, 422, 429, 502, 503, 507),
+    responses=responses(401, 403, 404, 409, 422, 502, 507),
 )
 def get_part_urls(
     file_id: schemas.Id, body: schemas.WantedParts, request: Request, service: ServiceDep, caller: Writer
@@ -88,7 +88,7 @@ def get_part_urls(
 @router.post(
     "/v1/files/{file_id}/complete",
     summary="Complete a file",
-    responses=responses(401, 403, 404, 409, 422, 429, 502, 503, 507),
+    responses=responses(401, 403, 404, 409, 422, 502, 507),
 )
 def complete_file(file_id: schemas.Id, service: ServiceDep, caller: Writer) -> schemas.File:
     """Make it of its parts; repeating it does no harm. If the content has another SHA-256 than was declared, all its parts are dropped.

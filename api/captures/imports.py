@@ -18,6 +18,7 @@ from api.idempotency import KeyHeader, once
 from api.outside import check_outside
 from api.paging import Cursor, Limit, Page, page_of
 from api.problems import responses
+from api.quotas import quota_of
 from api.service import Caller, Reader, Service, ServiceDep, Writer, absent, mine
 from workers.chores import IMPORT, LIVE, cancel_chore, start_import
 from workers.errors import OverQuota
@@ -25,7 +26,7 @@ from workers.imports import source_bucket
 from workers.intake import drop_unfinished
 from workers.models import Capture, Chore, Owner
 
-router = APIRouter(prefix="/v1", tags=["captures"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(prefix="/v1", tags=["captures"])
 
 MAX_LIVE = 20
 """Imports of an owner that wait or run."""
@@ -64,7 +65,7 @@ class Import(BaseModel):
     status_code=202,
     summary="Import files",
     response_model=Import,
-    responses=responses(401, 403, 404, 409, 422, 429, 503),
+    responses=responses(401, 403, 404, 409, 422),
 )
 def create_import(capture_id: Id, body: NewImport, service: ServiceDep, caller: Writer, key: KeyHeader = None) -> JSONResponse:
     """Have the service fetch a file from a public web server, or all files below a prefix of a bucket that it offers.
@@ -88,7 +89,7 @@ def create_import(capture_id: Id, body: NewImport, service: ServiceDep, caller: 
     return answer
 
 
-@router.get("/captures/{capture_id}/imports", summary="List a capture's imports", responses=responses(400, 401, 403, 404, 422, 429, 503))
+@router.get("/captures/{capture_id}/imports", summary="List a capture's imports", responses=responses(401, 403, 404, 422))
 def list_imports(capture_id: Id, service: ServiceDep, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page[Import]:
     """Newest first."""
     with service.node.database.reading() as session:
@@ -97,14 +98,14 @@ def list_imports(capture_id: Id, service: ServiceDep, caller: Reader, limit: Lim
         return page_of(session, query, Chore, limit, cursor, shown)
 
 
-@router.get("/imports/{import_id}", summary="Get an import", responses=responses(401, 403, 404, 422, 429, 503))
+@router.get("/imports/{import_id}", summary="Get an import", responses=responses(401, 403, 404, 422))
 def get_import(import_id: Id, service: ServiceDep, caller: Reader) -> Import:
     """How far it is, or why it failed."""
     with service.node.database.reading() as session:
         return shown(_import(session, import_id, caller))
 
 
-@router.delete("/imports/{import_id}", status_code=204, summary="Cancel an import", responses=responses(401, 403, 404, 409, 422, 429, 503))
+@router.delete("/imports/{import_id}", status_code=204, summary="Cancel an import", responses=responses(401, 403, 404, 409, 422))
 def cancel_import(import_id: Id, service: ServiceDep, caller: Writer) -> Response:
     """It stops within seconds. Files that are whole stay in the capture; the half of one goes."""
     with service.node.database.writing() as session:
@@ -138,10 +139,9 @@ def _start(session: Session, service: Service, caller: Caller, capture_id: str, 
     if (session.scalar(live) or 0) >= MAX_LIVE:
         raise OverQuota(f"{MAX_LIVE} of your imports wait or run", "Wait until one has ended")
     owner = session.get_one(Owner, caller.owner_id)
-    upload_bytes = owner.max_upload_bytes if owner.max_upload_bytes is not None else service.api.max_upload_bytes
-    storage_bytes = owner.max_storage_bytes if owner.max_storage_bytes is not None else service.api.max_storage_bytes
+    quota = quota_of(owner, service.api)
     reopened(capture)
-    return shown(start_import(session, capture, body.url, upload_bytes, storage_bytes))
+    return shown(start_import(session, capture, body.url, quota.upload_bytes, quota.storage_bytes))
 
 
 def _import(session: Session, import_id: str, caller: Caller) -> Chore:

@@ -27,7 +27,7 @@ SLOW_S = 300.0
 MAX_PIECES = 1000
 GONE = "the file was completed or deleted meanwhile"
 
-router = APIRouter(tags=["uploads"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(tags=["uploads"])
 _THERE = {"description": "It is on the disk.", "headers": {"ETag": {"description": "of the part", "schema": {"type": "string"}}}}
 _BODY = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
 
@@ -35,7 +35,7 @@ _BODY = {"requestBody": {"required": True, "content": {"application/octet-stream
 @router.put(
     f"{PARTS}{{token}}",
     summary="Send a part",
-    responses={200: _THERE, **responses(400, 403, 404, 409, 413, 422, 503, 507)},
+    responses={200: _THERE, **responses(403, 404, 409, 422, 507)},
     response_class=Response,
     openapi_extra=_BODY,
 )

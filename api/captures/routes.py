@@ -15,6 +15,7 @@ from api.errors import Conflict
 from api.idempotency import KeyHeader, once
 from api.paging import Cursor, Limit, Page, page_of
 from api.problems import responses
+from api.quotas import quota_of
 from api.service import Reader, ServiceDep, Writer, mine
 from recon.errors import EmptyCapture
 from workers.chores import IMPORT, start_inspection
@@ -24,7 +25,7 @@ from workers.models import Capture, Chore, File, Job, Owner
 
 _SHOWN = 3
 
-router = APIRouter(tags=["captures"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(tags=["captures"])
 router.include_router(files.router)
 
 
@@ -33,14 +34,14 @@ router.include_router(files.router)
     status_code=201,
     response_model=schemas.Capture,
     summary="Make a capture",
-    responses=responses(400, 401, 403, 409, 413, 422, 429, 503),
+    responses=responses(401, 403, 409, 422),
 )
 def create_capture(body: schemas.NewCapture, service: ServiceDep, caller: Writer, key: KeyHeader = None) -> Response:
     """An empty capture, open for files."""
 
     def make(session: Session) -> schemas.Capture:
         owner = session.get_one(Owner, caller.owner_id)
-        keep_s = service.api.keep_captures_s if owner.keep_captures_s is None else owner.keep_captures_s
+        keep_s = quota_of(owner, service.api).keep_captures_s
         now_s = time.time()
         capture = Capture(owner_id=caller.owner_id, name=body.name, created_s=now_s, expires_s=keep_s and now_s + keep_s)
         session.add(capture)
@@ -50,7 +51,7 @@ def create_capture(body: schemas.NewCapture, service: ServiceDep, caller: Writer
     return once(service, caller, key, "POST /v1/captures", body, make)
 
 
-@router.get("/v1/captures", summary="List captures", responses=responses(400, 401, 403, 422, 429, 503))
+@router.get("/v1/captures", summary="List captures", responses=responses(401, 403, 422))
 def list_captures(service: ServiceDep, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page[schemas.Capture]:
     """The newest first."""
     query = select(Capture).where(Capture.owner_id == caller.owner_id, Capture.deleted_s.is_(None))
@@ -59,14 +60,14 @@ def list_captures(service: ServiceDep, caller: Reader, limit: Limit = 50, cursor
         return Page[schemas.Capture](items=shown_captures(session, page.items), next=page.next)
 
 
-@router.get("/v1/captures/{capture_id}", summary="Look at a capture", responses=responses(401, 403, 404, 422, 429, 503))
+@router.get("/v1/captures/{capture_id}", summary="Look at a capture", responses=responses(401, 403, 404, 422))
 def get_capture(capture_id: schemas.Id, service: ServiceDep, caller: Reader) -> schemas.Capture:
     """With what was found in it, once it is complete."""
     with service.node.database.reading() as session:
         return shown_captures(session, [mine(session, Capture, capture_id, caller)])[0]
 
 
-@router.patch("/v1/captures/{capture_id}", summary="Rename a capture", responses=responses(400, 401, 403, 404, 413, 422, 429, 503))
+@router.patch("/v1/captures/{capture_id}", summary="Rename a capture", responses=responses(401, 403, 404, 422))
 def change_capture(capture_id: schemas.Id, body: schemas.CaptureChange, service: ServiceDep, caller: Writer) -> schemas.Capture:
     """Its name is the only thing that can be changed."""
     with service.node.database.writing() as session:
@@ -75,7 +76,7 @@ def change_capture(capture_id: schemas.Id, body: schemas.CaptureChange, service:
         return shown_captures(session, [capture])[0]
 
 
-@router.delete("/v1/captures/{capture_id}", status_code=204, summary="Delete a capture", responses=responses(401, 403, 404, 422, 429, 503))
+@router.delete("/v1/captures/{capture_id}", status_code=204, summary="Delete a capture", responses=responses(401, 403, 404, 422))
 def delete_capture(capture_id: schemas.Id, service: ServiceDep, caller: Writer) -> None:
     """Its jobs that run are cancelled, and uploads end. Its files go from the store soon after."""
     with service.node.database.writing() as session:
@@ -90,7 +91,7 @@ def delete_capture(capture_id: schemas.Id, service: ServiceDep, caller: Writer) 
 @router.post(
     "/v1/captures/{capture_id}/complete",
     summary="Complete a capture",
-    responses=responses(401, 403, 404, 409, 422, 429, 503),
+    responses=responses(401, 403, 404, 409, 422),
 )
 def complete_capture(capture_id: schemas.Id, service: ServiceDep, caller: Writer) -> schemas.Capture:
     """All its files are there: jobs may use it, and some worker looks at what it holds. A file that is added opens it again."""

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.errors import Conflict
 from api.jobs import schemas
 from api.jobs.shown import expected_s
+from api.quotas import quota_of
 from api.service import Caller, Service, mine
 from recon.config import Config, layered
 from workers import models
@@ -37,7 +38,7 @@ def make_rerun(service: Service, session: Session, caller: Caller, old: models.J
 def check_quota(service: Service, session: Session, caller: Caller) -> Owner:
     """OverQuota unless the owner may have one more job queued or running. Holds until the transaction ends."""
     owner = session.scalars(select(Owner).where(Owner.id == caller.owner_id).with_for_update(key_share=True)).one()
-    most = service.api.max_jobs if owner.max_jobs is None else owner.max_jobs
+    most = quota_of(owner, service.api).jobs
     live = session.scalar(select(func.count()).where(models.Job.owner_id == caller.owner_id, models.Job.state.in_(LIVE))) or 0
     if live >= most:
         raise OverQuota(f"{live} of your jobs are queued or running, and {most} may be", "Wait until one has ended, or cancel one")

@@ -28,15 +28,13 @@ from workers.models import Capture
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.post(
-    "", status_code=201, summary="Start a job", response_model=schemas.Job, responses=responses(400, 401, 403, 404, 409, 413, 422, 429, 503)
-)
+@router.post("", status_code=201, summary="Start a job", response_model=schemas.Job, responses=responses(401, 403, 404, 409, 422))
 def create_job(wanted: schemas.NewJob, caller: Writer, service: ServiceDep, key: KeyHeader = None) -> Response:
     """Reconstruct a capture that is ready. What an earlier job of yours has computed of it already is not computed again."""
     return _created(service, caller, key, "POST /v1/jobs", wanted, lambda session: make_job(service, session, caller, wanted))
 
 
-@router.get("", summary="List jobs", responses=responses(400, 401, 403, 422, 429, 503))
+@router.get("", summary="List jobs", responses=responses(401, 403, 422))
 def list_jobs(
     caller: Reader,
     service: ServiceDep,
@@ -56,7 +54,7 @@ def list_jobs(
         return Page[schemas.Job](items=show(service, session, page.items), next=page.next)
 
 
-@router.get("/{id}", summary="Look at a job", response_model=schemas.Job, responses=responses(401, 403, 404, 422, 429, 503))
+@router.get("/{id}", summary="Look at a job", response_model=schemas.Job, responses=responses(401, 403, 404, 422))
 def get_job(id: JobId, caller: Reader, service: ServiceDep) -> Response:
     """Its state, its stages, how far it is, how long it will still take and what it has cost."""
     with service.node.database.reading() as session:
@@ -64,7 +62,7 @@ def get_job(id: JobId, caller: Reader, service: ServiceDep) -> Response:
     return Response(shown.model_dump_json(), media_type="application/json")  # asked often: not validated once more
 
 
-@router.post("/{id}/cancel", summary="Cancel a job", responses=responses(401, 403, 404, 422, 429, 503))
+@router.post("/{id}/cancel", summary="Cancel a job", responses=responses(401, 403, 404, 422))
 def cancel(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
     """Its processes end within two seconds. What was computed stays for later jobs. A job that has ended is left as it is."""
     with service.node.database.writing() as session:
@@ -76,7 +74,7 @@ def cancel(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
     return shown
 
 
-@router.post("/{id}/retry", summary="Try a job again", responses=responses(401, 403, 404, 409, 422, 429, 503))
+@router.post("/{id}/retry", summary="Try a job again", responses=responses(401, 403, 404, 409, 422))
 def retry(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
     """Have a job that failed or was cancelled go on where it stopped. Its events begin anew."""
     with service.node.database.writing() as session:
@@ -98,7 +96,7 @@ def retry(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
     status_code=201,
     summary="Run a job again with other options",
     response_model=schemas.Job,
-    responses=responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
+    responses=responses(401, 403, 404, 409, 422),
 )
 def rerun(id: JobId, wanted: schemas.Rerun, caller: Writer, service: ServiceDep, key: KeyHeader = None) -> Response:
     """A new job for the same capture, with these options over the old job's. Only what depends on them is computed."""
@@ -109,7 +107,7 @@ def rerun(id: JobId, wanted: schemas.Rerun, caller: Writer, service: ServiceDep,
     return _created(service, caller, key, f"POST /v1/jobs/{id}/rerun", wanted, make)
 
 
-@router.delete("/{id}", status_code=204, summary="Delete a job", responses=responses(401, 403, 404, 422, 429, 503))
+@router.delete("/{id}", status_code=204, summary="Delete a job", responses=responses(401, 403, 404, 422))
 def delete_job(id: JobId, caller: Writer, service: ServiceDep) -> Response:
     """Its results go too, but for those that another job has in common with it. One that runs is cancelled first."""
     with service.node.database.writing() as session:

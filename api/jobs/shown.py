@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from api.jobs import schemas
 from api.jobs.eta import Interval, Present, progress, time_left
 from api.jobs.past import finished
+from api.quotas import quota_of
 from api.service import Service
 from workers import models
 from workers.database import clock
@@ -57,7 +58,7 @@ def _shown(service: Service, session: Session, job: models.Job, rows: list[Stage
 def _expires_s(service: Service, session: Session, job: models.Job) -> float | None:
     """When its results go: at its own date or by its owner's rule, whichever is sooner."""
     owner = session.get_one(Owner, job.owner_id)
-    keep_s = service.api.keep_results_s if owner.keep_results_s is None else owner.keep_results_s
+    keep_s = quota_of(owner, service.api).keep_results_s
     by_rule = [] if keep_s is None or job.ended_s is None else [job.ended_s + keep_s]
     return min([*by_rule, *([] if job.expires_s is None else [job.expires_s])], default=None)
 

@@ -17,6 +17,7 @@ from api.keys import make_key
 from api.owners import schemas
 from api.paging import Cursor, Limit, Page, page_of
 from api.problems import responses
+from api.quotas import quota_of
 from api.service import Admin, Reader, ServiceDep, mine
 from recon.errors import InputError
 from workers.jobs import LIVE
@@ -24,22 +25,23 @@ from workers.models import Capture, Job, Key, Owner
 from workers.stored import stored_bytes
 
 KeyId = Annotated[str, Path(pattern="^[0-9A-Za-z]{1,40}$", description="of a key", examples=["8c1d0a7c1b2a4e5f6a7b"])]
-router = APIRouter(prefix="/v1", tags=["owner"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(prefix="/v1", tags=["owner"])
 
 
-@router.get("/owner", summary="Whose key this is", responses=responses(401, 403, 429, 503))
+@router.get("/owner", summary="Whose key this is", responses=responses(401, 403))
 def get_owner(caller: Reader, service: ServiceDep) -> schemas.Owner:
     """Name, limits, and how much of them is used."""
     with service.node.database.reading() as session:
         owner = session.get_one(Owner, caller.owner_id)
+        quota = quota_of(owner, service.api)
         return schemas.Owner(
             id=owner.id,
             name=owner.name,
             created_s=owner.created_s,
             limits=schemas.Limits(
-                storage_bytes=_or(owner.max_storage_bytes, service.api.max_storage_bytes),
-                upload_bytes=_or(owner.max_upload_bytes, service.api.max_upload_bytes),
-                jobs=_or(owner.max_jobs, service.api.max_jobs),
+                storage_bytes=quota.storage_bytes,
+                upload_bytes=quota.upload_bytes,
+                jobs=quota.jobs,
             ),
             usage=schemas.Usage(
                 storage_bytes=stored_bytes(session, owner.id),
@@ -49,7 +51,7 @@ def get_owner(caller: Reader, service: ServiceDep) -> schemas.Owner:
         )
 
 
-@router.get("/keys", summary="List API keys", responses=responses(400, 401, 403, 422, 429, 503))
+@router.get("/keys", summary="List API keys", responses=responses(401, 403, 422))
 def list_keys(caller: Admin, service: ServiceDep, limit: Limit = 100, cursor: Cursor = None) -> Page[schemas.Key]:
     """Newest first, those revoked or expired too. The keys themselves are never shown again."""
     with service.node.database.reading() as session:
@@ -61,7 +63,7 @@ def list_keys(caller: Admin, service: ServiceDep, limit: Limit = 100, cursor: Cu
     summary="Make an API key",
     status_code=201,
     response_model=schemas.MadeKey,
-    responses=responses(400, 401, 403, 409, 413, 422, 429, 503),
+    responses=responses(401, 403, 409, 422),
 )
 def create_key(wanted: schemas.NewKey, caller: Admin, service: ServiceDep, key: KeyHeader = None) -> JSONResponse:
     """Another key of this owner. Keep `key` from the answer: of it the service keeps a hash only."""
@@ -81,7 +83,7 @@ def create_key(wanted: schemas.NewKey, caller: Admin, service: ServiceDep, key: 
     return JSONResponse({**body, "key": made.get(body["id"])}, answer.status_code)
 
 
-@router.delete("/keys/{id}", summary="Revoke an API key", status_code=204, responses=responses(401, 403, 404, 409, 422, 429, 503))
+@router.delete("/keys/{id}", summary="Revoke an API key", status_code=204, responses=responses(401, 403, 404, 409, 422))
 def revoke_key(id: KeyId, caller: Admin, service: ServiceDep) -> Response:
     """It is refused from now on. URLs that were signed for it hold until they expire."""
     if id == caller.key_id:
@@ -107,7 +109,3 @@ def _shown(row: Key) -> schemas.Key:
 
 def _count(session: Session, *which: Any) -> int:
     return session.scalar(select(func.count()).where(*which)) or 0
-
-
-def _or(own: int | None, default: int) -> int:
-    return default if own is None else own

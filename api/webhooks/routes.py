@@ -29,7 +29,7 @@ from workers.database import clock
 from workers.errors import OverQuota
 from workers.models import Delivery, Webhook
 
-router = APIRouter(prefix="/v1", tags=["webhooks"], generate_unique_id_function=lambda route: route.name)
+router = APIRouter(prefix="/v1", tags=["webhooks"])
 
 MAX_WEBHOOKS = 20
 """Of an owner: each is told every event."""
@@ -41,7 +41,7 @@ TEST = "test"
     status_code=201,
     summary="Make a webhook",
     response_model=WebhookMade,
-    responses=responses(401, 403, 409, 422, 429, 503),
+    responses=responses(401, 403, 409, 422),
 )
 def create_webhook(body: NewWebhook, service: ServiceDep, caller: Writer, key: KeyHeader = None) -> JSONResponse:
     """Have a URL told events by POST. The answer has the secret that signs them; it is not shown again.
@@ -54,21 +54,21 @@ def create_webhook(body: NewWebhook, service: ServiceDep, caller: Writer, key: K
     return once(service, caller, key, "POST /v1/webhooks", body, lambda session: _make(session, caller, body))
 
 
-@router.get("/webhooks", summary="List webhooks", responses=responses(400, 401, 403, 422, 429, 503))
+@router.get("/webhooks", summary="List webhooks", responses=responses(401, 403, 422))
 def list_webhooks(service: ServiceDep, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page[WebhookShown]:
     """Newest first, without their secrets."""
     with service.node.database.reading() as session:
         return page_of(session, select(Webhook).where(Webhook.owner_id == caller.owner_id), Webhook, limit, cursor, webhook_shown)
 
 
-@router.get("/webhooks/{webhook_id}", summary="Get a webhook", responses=responses(401, 403, 404, 422, 429, 503))
+@router.get("/webhooks/{webhook_id}", summary="Get a webhook", responses=responses(401, 403, 404, 422))
 def get_webhook(webhook_id: Id, service: ServiceDep, caller: Reader) -> WebhookShown:
     """Without its secret."""
     with service.node.database.reading() as session:
         return webhook_shown(mine(session, Webhook, webhook_id, caller))
 
 
-@router.patch("/webhooks/{webhook_id}", summary="Change a webhook", responses=responses(401, 403, 404, 422, 429, 503))
+@router.patch("/webhooks/{webhook_id}", summary="Change a webhook", responses=responses(401, 403, 404, 422))
 def change_webhook(webhook_id: Id, body: ChangedWebhook, service: ServiceDep, caller: Writer) -> WebhookShown:
     """Switch it off or on, or choose other kinds. Deliveries that wait when it is switched off are given up; they can be replayed."""
     with service.node.database.writing() as session:
@@ -83,7 +83,7 @@ def change_webhook(webhook_id: Id, body: ChangedWebhook, service: ServiceDep, ca
         return webhook_shown(webhook)
 
 
-@router.delete("/webhooks/{webhook_id}", status_code=204, summary="Delete a webhook", responses=responses(401, 403, 404, 422, 429, 503))
+@router.delete("/webhooks/{webhook_id}", status_code=204, summary="Delete a webhook", responses=responses(401, 403, 404, 422))
 def delete_webhook(webhook_id: Id, service: ServiceDep, caller: Writer) -> Response:
     """With all its deliveries."""
     with service.node.database.writing() as session:
@@ -91,9 +91,7 @@ def delete_webhook(webhook_id: Id, service: ServiceDep, caller: Writer) -> Respo
     return Response(status_code=204)
 
 
-@router.post(
-    "/webhooks/{webhook_id}/test", status_code=202, summary="Send a test event", responses=responses(401, 403, 404, 409, 422, 429, 503)
-)
+@router.post("/webhooks/{webhook_id}/test", status_code=202, summary="Send a test event", responses=responses(401, 403, 404, 409, 422))
 def test_webhook(webhook_id: Id, service: ServiceDep, caller: Writer) -> DeliveryShown:
     """An event of type `test`, whatever kinds the webhook wants."""
     with service.node.database.writing() as session:
@@ -104,7 +102,7 @@ def test_webhook(webhook_id: Id, service: ServiceDep, caller: Writer) -> Deliver
         return delivery_shown(row)
 
 
-@router.get("/webhooks/{webhook_id}/deliveries", summary="List deliveries", responses=responses(400, 401, 403, 404, 422, 429, 503))
+@router.get("/webhooks/{webhook_id}/deliveries", summary="List deliveries", responses=responses(401, 403, 404, 422))
 def list_deliveries(webhook_id: Id, service: ServiceDep, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Page[DeliveryShown]:
     """What was and will be sent, newest first."""
     with service.node.database.reading() as session:
@@ -116,7 +114,7 @@ def list_deliveries(webhook_id: Id, service: ServiceDep, caller: Reader, limit: 
     "/deliveries/{delivery_id}/replay",
     status_code=202,
     summary="Send an event again",
-    responses=responses(401, 403, 404, 409, 422, 429, 503),
+    responses=responses(401, 403, 404, 409, 422),
 )
 def replay_delivery(delivery_id: Id, service: ServiceDep, caller: Writer) -> DeliveryShown:
     """With the same id, and as many tries as a new one."""

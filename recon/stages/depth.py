@@ -28,10 +28,6 @@ SWEEP_SIZES = 2
 CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""
-LITTLE = 0.3
-"""A view that has depth for less than this share of its usable pixels is told of."""
-NO_DEPTH_REMEDY = "Move sideways between photos, about a tenth of the distance to the subject; bare walls need something to see"
-LITTLE_REMEDY = "Mask what is no part of the subject; take photos of shining and bare parts from nearer by, in even light"
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -136,7 +132,8 @@ class _Block:
         from recon.dense.tiles import sweep_depth_in_tiles
 
         xyz = self._points.xyz[self._points.seen[view]]
-        reference, frames = full, _ = self._frames[view], [self._frames[j] for j in sources]
+        full = reference = self._frames[view]
+        frames = [self._frames[j] for j in sources]
         for level in range(max(self._levels, SWEEP_SIZES)):
             if level:
                 reference, frames = halved(reference), [halved(frame) for frame in frames]
@@ -204,22 +201,11 @@ def _write(out: Path, view: View, depth_map: DepthMap, usable: float) -> dict[st
 
 def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     """Writes ``depth.json``. Raises NoSurface where no view of the whole run (the shard is ``alone``) has any depth."""
-    empty = [row["name"] for row in rows if row["coverage"] == 0]
-    if alone and len(empty) == len(rows):
+    from recon.dense.coverage import NO_DEPTH_REMEDY
+
+    if alone and all(row["coverage"] == 0 for row in rows):
         raise NoSurface(f"none of the {len(rows)} views has a pixel whose depth can be measured", NO_DEPTH_REMEDY)
-    warnings = []
-    if empty:
-        message = f"{len(empty)} views have no depth, among them {empty[0]}: the views beside them do not show the same surface"
-        warnings.append({"code": "views_without_depth", "message": message, "remedy": NO_DEPTH_REMEDY})
-    little = sorted((row["coverage"] / row["usable"], row["name"]) for row in rows if 0 < row["coverage"] < LITTLE * row["usable"])
-    if little:
-        share, name = little[0]
-        message = (
-            f"of {len(little)} of {len(rows)} views less than {LITTLE:.0%} could be measured, of {name} {share:.0%}: "
-            "water, glass, sky and bare walls are left open, not invented"
-        )
-        warnings.append({"code": "views_mostly_unseen", "message": message, "remedy": LITTLE_REMEDY})
-    write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"])), "warnings": warnings})
+    write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"]))})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=3)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=4)

@@ -34,6 +34,18 @@ def test_the_api_keeps_to_its_description(api: Api, tmp_path: Path) -> None:
     assert f"Selected: {_operations(api)}/{_operations(api)}" in done.stdout  # it looked at all of them
 
 
+@pytest.mark.parametrize("api", ["embedded"], indirect=True)
+@pytest.mark.api_settings(max_body_bytes=2000)
+def test_a_body_that_is_too_large_is_refused_stated_or_not(api: Api) -> None:
+    text = b'{"name": "' + b"a" * 3000 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    for body in (text, iter([text[:1500], text[1500:]])):  # with its length, and in chunks without
+        answer = api.client.post("/v1/captures", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert api.client.post("/v1/captures", json={"name": "a" * 100}).status_code == 201
+
+
 def write_config(path: Path, job_id: str, **ids: str) -> None:
     """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none."""
     given = "".join(f'"path.{name}" = "{id}"\n' for name, id in ids.items())

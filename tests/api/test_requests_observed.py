@@ -140,7 +140,7 @@ def own_logging() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("api", ["embedded"], indirect=True)
-@pytest.mark.api_settings(json_logs=True)
+@pytest.mark.service_settings(json_logs=True)
 def test_logs_are_json_and_say_what_they_are_about(own_logging: None, api: Api) -> None:
     (handler,) = [handler for handler in logging.getLogger().handlers if isinstance(handler.formatter, JsonLines)]
     assert isinstance(handler, logging.StreamHandler)

@@ -14,11 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "stages"))
 import relief
 from relief import Photo, hits, looking_down, pinhole, surface_distance, write_capture
 
-from recon.capture.records import read_json
 from recon.config import Config, parse
+from recon.dense.coverage import coverage_warnings, depth_rows, unseen_share
 from recon.dense.view import DepthMap, Points
 from recon.errors import NoSurface
-from recon.products.report.facts import unseen_share
 from recon.stage import Inputs, Stage, Work
 from recon.stages import depth, fuse, undistort
 
@@ -54,8 +53,7 @@ def cloud(done: Inputs) -> Points:
 
 
 def warnings(done: Inputs) -> dict[str, str]:
-    rows = [row for folder in done["depth"] for row in read_json(folder / "depth.json")["warnings"]]
-    return {row["code"]: f"{row['message']}. {row['remedy']}" for row in rows}
+    return {row["code"]: f"{row['message']}. {row['remedy']}" for row in coverage_warnings(depth_rows(done))}
 
 
 def error(photo: Photo, found: DepthMap) -> np.ndarray:
@@ -134,7 +132,7 @@ def test_a_mirror_shows_no_surface_of_its_own(
     assert found[in_mirror].mean() < 0.1
     assert found[~in_mirror].mean() > 0.6
     assert (cloud(done).xyz[:, 1] < 1.3).mean() < 0.02
-    unseen = unseen_share(done)
+    unseen = unseen_share(depth_rows(done))
     assert unseen is not None
     assert 0.4 < unseen < 0.9
 

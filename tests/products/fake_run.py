@@ -177,7 +177,7 @@ def make_run(root: Path, metric: bool = True, count: int = 12) -> dict[str, tupl
     sample_points().save(inputs["fuse"][0] / "points.npz")
     write_json(inputs["fuse"][0] / "fuse.json", {"points": 4000, "warnings": []})
     views = [{"name": name, "coverage": 0.6, "usable": 0.8} for name in names]
-    write_json(inputs["depth"][0] / "depth.json", {"views": views, "warnings": []})
+    write_json(inputs["depth"][0] / "depth.json", {"views": views})
     write_json(inputs["mesh"][0] / "mesh.json", {"vertices": 1186, "faces": 2176, "warnings": []})
     write_texture(inputs["texture"][0])
     start_s = 1_700_000_000.0

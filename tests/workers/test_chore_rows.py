@@ -8,7 +8,7 @@ import time
 from sqlalchemy import select
 
 from recon.errors import InputError, StageCrashed
-from workers import chores
+from workers import chores, claims
 from workers.database import Database
 from workers.models import Capture, Chore, Delivery, Owner, Webhook
 
@@ -96,8 +96,8 @@ def test_a_lost_chore_waits_again_and_fails_when_it_was_lost_too_often(database:
         assert errand is not None
         assert errand.attempt == attempt
         with database.writing() as session:
-            assert chores.keep_alive(session, "w", {attempt}) == []
-            (lost,) = chores.keep_alive(session, "w", set())
+            assert claims.keep_alive(session, Chore, "w", {attempt}) == []
+            (lost,) = claims.keep_alive(session, Chore, "w", set())
         with database.writing() as session:
             assert chores.take_back(session, lost, 2, error) == ("pending" if attempt == 1 else "failed")
             assert chores.take_back(session, lost, 2, error) is None
@@ -114,8 +114,8 @@ def test_a_lease_expires_and_what_waits_is_found(database: Database) -> None:
     time.sleep(0.2)
     with database.reading() as session:
         assert chores.due(session) == [waits]
-        assert [chore.id for chore in chores.expired(session, 0.1)] == [lost]
-        assert chores.expired(session, 10) == []
+        assert [chore.id for chore in claims.expired(session, Chore, 0.1)] == [lost]
+        assert claims.expired(session, Chore, 10) == []
 
 
 def test_what_is_given_back_counts_no_attempt_and_may_wait(database: Database) -> None:
@@ -130,9 +130,9 @@ def test_what_is_given_back_counts_no_attempt_and_may_wait(database: Database) -
         session.get_one(Chore, chore).not_before_s = 0
     assert claim(database, chore) is not None
     with database.writing() as session:
-        assert chores.is_busy(session, "w")
+        assert claims.is_busy(session, "w")
         assert chores.give_back_all(session, "w") == [(1, chore)]
-        assert not chores.is_busy(session, "w")
+        assert not claims.is_busy(session, "w")
         assert session.get_one(Chore, chore).attempts == 0
 
 

@@ -92,9 +92,9 @@ def test_a_lease_that_is_not_renewed_expires_and_the_attempt_counts(database: Da
     assert lost is not None
     time.sleep(0.3)
     with database.writing() as session:
-        assert claims.keep_alive(session, "kept", {1}) == []
+        assert claims.keep_alive(session, ShardRow, "kept", {1}) == []
     with database.writing() as session:
-        (expired,) = claims.expired(session, 0.2)
+        (expired,) = claims.expired(session, ShardRow, 0.2)
         assert expired.id == lost.shard_id
         assert claims.take_back(session, expired)
         assert not claims.take_back(session, expired)
@@ -144,13 +144,13 @@ def test_an_ended_jobs_shards_are_not_run_and_not_wanted(database: Database, by:
         assert [row.id for row in claims.unwanted(session, "w")] == [running.shard_id]
         assert claims.progress(session, running, 0.5, "") is None
         assert claims.waiting(session) == {}
-        (row,) = claims.expired(session, -1)
+        (row,) = claims.expired(session, ShardRow, -1)
         if by == "its worker, dead":
             assert not claims.take_back(session, row)
         else:
             claims.drop(session, running)
     with database.reading() as session:
-        assert claims.expired(session, -1) == []
+        assert claims.expired(session, ShardRow, -1) == []
         assert claims.unwanted(session, "w") == []
 
 

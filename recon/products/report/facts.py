@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import recon
 from recon.capture.records import ImageRecord, ImageSet, read_json, read_records
 from recon.config import Config
+from recon.dense.coverage import coverage_warnings, depth_rows, unseen_share
 from recon.products.report.timing import stage_rows
 from recon.products.report.verdict import judge, own_warnings
 from recon.stage import Inputs
@@ -32,7 +33,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
     mesh, texture = read_json(inputs["mesh"][0] / "mesh.json"), read_json(inputs["texture"][0] / "texture.json")
     records = ImageSet.read(inputs).records
     keyframes = [row for folder in inputs["select"] for row in read_json(folder / "keyframes.json").get("frames", [])]
-    skipped = _skipped(inputs, keyframes)
+    skipped, views = _skipped(inputs, keyframes), depth_rows(inputs)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "images": _images(inputs, records, sfm, skipped, keyframes),
@@ -45,7 +46,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
         "reprojection_error_px": sfm["reprojection_error_px"],
         "mean_track_length": sfm.get("mean_track_length"),
         "sparse_points": model.num_points3D(),
-        "depth": {"unseen_share": unseen_share(inputs)},
+        "depth": {"unseen_share": unseen_share(views)},
         "points": int(by_views.sum()),
         "points_by_views": {str(count): int(number) for count, number in enumerate(by_views) if number},
         "faces": mesh["faces"],
@@ -61,6 +62,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
         "config": config.model_dump(mode="json"),
     }
     told = {stage: _told(inputs, stage, file) for stage, file in _WARNING_FILES.items()}
+    told["depth"] = coverage_warnings(views)
     facts["seconds"] = _total(facts["stages"], "seconds", sum)
     facts["peak_mb"] = _total(facts["stages"], "peak_mb", max)
     facts["warnings"] = [*_normal(told), *own_warnings(facts, {row.get("code") for row in _normal(told)})]
@@ -73,19 +75,10 @@ _WARNING_FILES = {
     "pairs": "pairs.json",
     "sfm": "sfm.json",
     "georef": "georef.json",
-    "depth": "depth.json",
     "fuse": "fuse.json",
     "mesh": "mesh.json",
     "texture": "texture.json",
 }
-
-
-def unseen_share(inputs: Inputs) -> float | None:
-    """Of the pixels that no mask hides, over all views, those whose depth could not be measured."""
-    paths = [folder / "depth.json" for folder in inputs["depth"]]
-    views = [view for path in paths if path.is_file() for view in read_json(path)["views"]]
-    usable = sum(view["usable"] for view in views)
-    return round(1 - sum(min(view["coverage"], view["usable"]) for view in views) / usable, 4) if usable else None
 
 
 def versions() -> dict[str, str]:
