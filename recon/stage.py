@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,17 @@ class Work:
 def whole(config: Config, inputs: Inputs) -> list[Shard]:
     """The split of a stage that is not sharded."""
     return [{}]
+
+
+def blocks(count: int, most: int) -> list[range]:
+    """Consecutive blocks of 0..count-1, of nearly equal size and ``most`` at most.
+
+    Where there are several their number is even: two cores, or any even number of them, end at the same time.
+    """
+    parts = -(-count // most)
+    parts = min(count, parts + parts % 2) if parts > 1 else parts
+    bounds = [count * part // max(1, parts) for part in range(parts + 1)]
+    return [range(start, end) for start, end in pairwise(bounds)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recon.capture.records import write_json
 from recon.config import Config, Depth
 from recon.errors import MissingPart, NoSurface
-from recon.stage import Inputs, Shard, Stage, Work
+from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 if TYPE_CHECKING:
     import pycolmap
@@ -50,19 +50,17 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "Move sideways between photos, about a tenth of the distance to the subject",
         )
     largest = max(width * height for width, height, _ in (view.scaled(config.depth.max_size_px) for view in views))
-    shards: list[Shard] = []
-    for start in range(0, len(views), SHARD_VIEWS):
-        block = range(start, min(start + SHARD_VIEWS, len(views)))
-        shards.append(
-            {
-                "views": list(block),
-                "pairs": [list(pair) for pair in pairs if pair[0] in block or pair[1] in block],
-                "sweeps": [[i, sweeps[i]] for i in block if sweeps.get(i)],
-                "shards": -(-len(views) // SHARD_VIEWS),
-                "memory_mb": BASE_MB + MEGAPIXEL_MB * largest // 10**6,
-            }
-        )
-    return shards
+    parts = blocks(len(views), SHARD_VIEWS)
+    return [
+        {
+            "views": list(block),
+            "pairs": [list(pair) for pair in pairs if pair[0] in block or pair[1] in block],
+            "sweeps": [[i, sweeps[i]] for i in block if sweeps.get(i)],
+            "shards": len(parts),
+            "memory_mb": BASE_MB + MEGAPIXEL_MB * largest // 10**6,
+        }
+        for block in parts
+    ]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from recon.capture.records import ImageRecord, ImageSet
 from recon.config import Config
-from recon.stage import Inputs, Shard, Stage, Work
+from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 _IMAGES_A_SHARD = 4
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
     """Blocks of images, in order."""
-    count = len(ImageSet.read(inputs))
-    return [{"start": start, "end": min(start + _IMAGES_A_SHARD, count)} for start in range(0, count, _IMAGES_A_SHARD)]
+    return [{"start": block.start, "end": block.stop} for block in blocks(len(ImageSet.read(inputs)), _IMAGES_A_SHARD)]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from recon.capture.records import write_json
 from recon.config import Config
-from recon.stage import Inputs, Shard, Stage, Work
+from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 if TYPE_CHECKING:
     from recon.dense.fused import Seen
@@ -36,15 +36,15 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible]
     largest = max(view.width * view.height for view in views)
     step = max(1, min(SHARD_VIEWS, SHARD_PX // largest))
-    blocks = [list(range(start, min(start + step, len(views)))) for start in range(0, len(views), step)]
+    parts = blocks(len(views), step)
     return [
         {
-            "views": block,
+            "views": list(block),
             "neighbours": [neighbours[i] for i in block],
-            "shards": len(blocks),
+            "shards": len(parts),
             "memory_mb": BASE_MB + MEGAPIXEL_MB * sum(views[i].width * views[i].height for i in block) // 10**6,
         }
-        for block in blocks
+        for block in parts
     ]
 
 
@@ -134,4 +134,4 @@ class _Maps:
         return self._folder / f"{i}.{kind}.npy"
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=4)
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=5)

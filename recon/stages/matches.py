@@ -9,15 +9,14 @@ import numpy as np
 
 from recon.capture.records import ImageSet, read_json, write_json
 from recon.config import Config
-from recon.stage import Inputs, Shard, Stage, Work
+from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 _PAIRS_A_SHARD = 64
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
     """Blocks of pairs, in order."""
-    count = len(_pairs(inputs))
-    return [{"start": start, "end": min(start + _PAIRS_A_SHARD, count)} for start in range(0, count, _PAIRS_A_SHARD)]
+    return [{"start": block.start, "end": block.stop} for block in blocks(len(_pairs(inputs)), _PAIRS_A_SHARD)]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from recon.capture.records import ImageSet
 from recon.config import Config
 from recon.errors import NoOverlap
-from recon.stage import Inputs, Shard, Stage, Work
+from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 SHARD_VIEWS = 8
 BASE_MB, MEGAPIXEL_MB = 700, 20
@@ -24,8 +24,8 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     names = list(sizes)
     if not names:
         raise NoOverlap("no image of the capture is registered in the model", "Take photos that overlap by two thirds")
-    blocks = [names[i : i + SHARD_VIEWS] for i in range(0, len(names), SHARD_VIEWS)]
-    return [{"images": block, "memory_mb": BASE_MB + MEGAPIXEL_MB * max(sizes[name] for name in block) // 10**6} for block in blocks]
+    shares = [names[block.start : block.stop] for block in blocks(len(names), SHARD_VIEWS)]
+    return [{"images": share, "memory_mb": BASE_MB + MEGAPIXEL_MB * max(sizes[name] for name in share) // 10**6} for share in shares]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

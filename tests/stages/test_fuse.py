@@ -123,7 +123,7 @@ def test_points_do_not_depend_on_the_bands(grid: Inputs, points: Points, tmp_pat
 def test_points_do_not_depend_on_the_blocks(grid: Inputs, points: Points, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuse, "SHARD_VIEWS", 2)
     parts = run(fuse.stage, Config(), grid, tmp_path)
-    assert len(parts["fuse"]) == 3
+    assert len(parts["fuse"]) == 4
     apart = {tuple(row) for row in read_points(parts).xyz}
     together = {tuple(row) for row in points.xyz}
     # all but a few that have too few neighbours of their own block
