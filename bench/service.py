@@ -38,6 +38,7 @@ def overhead(data: Path, work: Path) -> list[Row]:
     from bench.bars import Row, at_least, at_most
 
     photos = data / "brighton-beach"
+    recon("process", photos, "-o", work / "service-warm", "--preset", "fast")  # else whoever comes first compiles for the others
     alone = recon("process", photos, "-o", work / "service-alone", "--set", "seed=11")
     with Served(work / "service-home") as served, served.client() as client:
         began_s = time.monotonic()
@@ -48,6 +49,7 @@ def overhead(data: Path, work: Path) -> list[Row]:
     return [
         Row("4.2", "brighton-beach", "seconds of recon process", alone.seconds, "", True),
         Row("4.2", "brighton-beach", "seconds of the upload", upload_s, "", True),
+        Row("4.2", "brighton-beach", "seconds of the sharded stages, two workers", sharded[2], "", True),
         at_most("4.2", "brighton-beach", "a job's seconds over recon process'", (job["ended_s"] - job["created_s"]) / alone.seconds, 1.05),
         at_least("4.2", "brighton-beach", "sharded stages: one worker's seconds over two workers'", sharded[1] / sharded[2], 1.7),
     ]

@@ -29,6 +29,7 @@ LEAST_DEVIATION = 2.0
 """Grey levels; less texture than this tells nothing."""
 SMALL_STEP, LARGE_STEP = 10, 60
 """Penalties of a change of plane by one and by more, of costs that run to 255."""
+_PLANES_AT_ONCE = 16
 
 
 def sweep_depth(reference: Frame, sources: Sequence[Frame], xyz: NDArray[np.float64]) -> Candidate | None:
@@ -43,16 +44,15 @@ def sweep_depth(reference: Frame, sources: Sequence[Frame], xyz: NDArray[np.floa
         return None
     near, far = np.percentile(z, [1, 99]) * (0.85, 1.3)
     inverse = np.linspace(1 / far, 1 / near, _planes(pose, [source.pose for source in sources], near, far), dtype=np.float64)
-    grey = reference.grey.astype(np.float32)
-    moments = _moments(grey)
     cost = np.empty((pose.height, pose.width, len(inverse)), np.uint8)
-    for number, value in enumerate(inverse):
-        cost[:, :, number] = _plane_cost(pose, grey, moments, sources, float(value))
+    for first in range(0, len(inverse), _PLANES_AT_ONCE):  # several side by side: they lie next to each other in the volume
+        planes = [_plane_cost(pose, reference.grey, sources, float(value)) for value in inverse[first : first + _PLANES_AT_ONCE]]
+        cost[:, :, first : first + len(planes)] = np.moveaxis(np.stack(planes), 0, -1)
     plane = np.full(cost.shape[:2], np.nan, np.float32)
     _best_planes(_smoothed(cost), cost, np.float32(MAX_COST * 127.5), np.float32(UNIQUE), plane)
     with np.errstate(invalid="ignore"):
         depth = (1 / (inverse[0] + plane.astype(np.float64) * (inverse[1] - inverse[0]))).astype(np.float32)
-    depth[~reference.usable | (np.sqrt(np.maximum(moments[1], 0)) < LEAST_DEVIATION)] = np.nan
+    depth[~reference.usable | (_deviation(reference.grey) < LEAST_DEVIATION)] = np.nan
     return Candidate(depth, _focal_baseline(pose, [source.pose for source in sources]))
 
 
@@ -75,36 +75,100 @@ def _project(pose: Pose, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(pixels[:, :2] / pixels[:, 2:])
 
 
-def _plane_cost(
-    pose: Pose,
-    a: NDArray[np.float32],
-    moments: tuple[NDArray[np.float32], NDArray[np.float32]],
-    sources: Sequence[Frame],
-    inverse_depth: float,
-) -> NDArray[np.uint8]:
+def _plane_cost(pose: Pose, grey: NDArray[np.uint8], sources: Sequence[Frame], inverse_depth: float) -> NDArray[np.uint8]:
     """(h, w) mean of the better half of the sources' costs, 127.5 a unit of 1 - correlation; 255 where none sees it."""
     size = (pose.width, pose.height)
-    mean_a, variance_a = moments
-    costs = np.full((len(sources), pose.height, pose.width), 2.0, np.float32)
+    costs = np.empty((len(sources), pose.height, pose.width), np.float32)
     for number, source in enumerate(sources):
         # the plane n.x = d with n the view axis: H = K' (R + t n^T / d) K^-1
         rotation = source.pose.R @ pose.R.T
         shift = source.pose.t - rotation @ pose.t
         homography = source.pose.K @ (rotation + np.outer(shift, [0, 0, inverse_depth])) @ np.linalg.inv(pose.K)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        b = cv2.warpPerspective(source.grey, homography, size, flags=flags).astype(np.float32)
+        b = cv2.warpPerspective(source.grey, homography, size, flags=flags)
         seen = cv2.warpPerspective(source.usable.astype(np.uint8), homography, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        mean_b, variance_b = _moments(b)
-        covariance = cv2.blur(a * b, (WINDOW_PX, WINDOW_PX)) - mean_a * mean_b
-        correlation = covariance / np.sqrt(np.maximum(variance_a * variance_b, 1.0))
-        costs[number] = np.where(seen > 0, 1 - np.clip(correlation, -1, 1), 2.0)
-    better = np.sort(costs, axis=0)[: (len(sources) + 1) // 2]
-    return np.asarray(np.minimum(better.mean(0) * 127.5, 255), np.uint8)
+        _correlate(_bordered(grey), _bordered(np.asarray(b, np.uint8)), np.asarray(seen, np.uint8), costs[number])
+    cost = np.empty(costs.shape[1:], np.uint8)
+    _better_half(costs, cost)
+    return cost
 
 
-def _moments(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _bordered(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with half a window more on every side, mirrored."""
+    margin = WINDOW_PX // 2
+    return np.asarray(cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REFLECT_101), np.uint8)
+
+
+@njit(nogil=True, cache=True)
+def _correlate(a, b, seen, cost):  # type: ignore[no-untyped-def]
+    """1 - normalised correlation of the windows around each pixel of two bordered images; 2 where the second is not seen."""
+    rows, columns = cost.shape
+    sums = np.zeros((5, columns + WINDOW_PX - 1), np.int32)  # over a window's rows, of a, b, aa, bb, ab
+    for y in range(rows + WINDOW_PX - 1):
+        last = y - WINDOW_PX
+        for x in range(sums.shape[1]):
+            p, q = np.int32(a[y, x]), np.int32(b[y, x])
+            u, v = np.int32(0), np.int32(0)
+            if last >= 0:
+                u, v = np.int32(a[last, x]), np.int32(b[last, x])
+            sums[0, x] += p - u
+            sums[1, x] += q - v
+            sums[2, x] += p * p - u * u
+            sums[3, x] += q * q - v * v
+            sums[4, x] += p * q - u * v
+        row = y - WINDOW_PX + 1
+        if row >= 0:
+            _correlate_row(sums, seen[row], cost[row])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _correlate_row(sums, seen, cost):  # type: ignore[no-untyped-def]
+    """One row of costs from the sums over its windows' rows."""
+    share = np.float32(1 / WINDOW_PX**2)
+    for x in range(len(cost)):
+        total_a, total_b, total_aa, total_bb, total_ab = np.int32(0), np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+        for k in range(WINDOW_PX):
+            total_a += sums[0, x + k]
+            total_b += sums[1, x + k]
+            total_aa += sums[2, x + k]
+            total_bb += sums[3, x + k]
+            total_ab += sums[4, x + k]
+        mean_a, mean_b = np.float32(total_a) * share, np.float32(total_b) * share
+        variance_a = np.float32(total_aa) * share - mean_a * mean_a
+        variance_b = np.float32(total_bb) * share - mean_b * mean_b
+        covariance = np.float32(total_ab) * share - mean_a * mean_b
+        correlation = covariance / np.sqrt(max(variance_a * variance_b, np.float32(1)))
+        cost[x] = np.float32(1) - min(max(correlation, np.float32(-1)), np.float32(1)) if seen[x] else np.float32(2)
+
+
+@njit(nogil=True, cache=True)
+def _better_half(costs, cost):  # type: ignore[no-untyped-def]
+    """The mean of the lower half of (S, h, w) costs at each pixel, 127.5 a unit."""
+    count, rows, columns = costs.shape
+    half = (count + 1) // 2
+    lowest, rest = np.empty((half, columns), np.float32), np.empty(columns, np.float32)
+    for y in range(rows):
+        lowest[:] = np.float32(np.inf)
+        for n in range(count):  # each source's costs sink to their place, a row at once
+            rest[:] = costs[n, y]
+            for k in range(half):
+                for x in range(columns):
+                    lower = min(rest[x], lowest[k, x])
+                    rest[x] = max(rest[x], lowest[k, x])
+                    lowest[k, x] = lower
+        for x in range(columns):
+            total = np.float32(0)
+            for k in range(half):
+                total += lowest[k, x]
+            cost[y, x] = np.uint8(min(total / np.float32(half) * np.float32(127.5), np.float32(255)))
+
+
+def _deviation(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(h, w) standard deviation in each pixel's window, grey levels."""
+    image = grey.astype(np.float32)
     mean = cv2.blur(image, (WINDOW_PX, WINDOW_PX))
-    return mean, cv2.blur(image * image, (WINDOW_PX, WINDOW_PX)) - mean * mean
+    variance = cv2.blur(image * image, (WINDOW_PX, WINDOW_PX)) - mean * mean
+    return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
 def _smoothed(cost: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from recon.config import Mesh
 from recon.dense.view import Points
@@ -100,7 +99,7 @@ def _height_field(samples: Samples, options: Mesh, work: Work) -> _Laid:
 def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: Samples, threads: int) -> TriMesh:
     """The mesh with outward normals and colours from the samples around each vertex."""
     count = min(_COLOUR_NEIGHBOURS, len(samples.xyz))
-    distance, near = cKDTree(samples.xyz).query(vertices, k=count, workers=threads)
+    distance, near = samples.tree.query(vertices, k=count, workers=threads)
     weight = samples.weight[near] / np.maximum(distance, distance[:, -1:] * 1e-3 + 1e-30)
     weight /= weight.sum(axis=1, keepdims=True)
     rgb = np.einsum("vk,vkc->vc", weight, samples.rgb[near])

@@ -33,7 +33,7 @@ class Support:
 
 def support(surface: Surface, samples: Samples, threads: int = 1) -> Support:
     """How the samples support each vertex."""
-    tree = cKDTree(samples.xyz)
+    tree = samples.tree
     # a lone sample far from all others supports no more than those of a sparse region
     widest = spacing(samples, _SPARSE)
     reach = max(_REACH * widest, _REACH_CELLS * surface.cell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,11 @@ class Samples:
     voxel: float
     """Edge of the voxels in world units; 0 where nothing had to be thinned. Noisy points are averaged over more."""
 
+    @cached_property
+    def tree(self) -> cKDTree:
+        """To look for samples near a place."""
+        return cKDTree(self.xyz)
+
 
 def thin(parts: Iterable[Points], max_points: int) -> Samples:
     """The parts of a cloud as at most max_points samples.
@@ -85,13 +91,15 @@ def spacing(samples: Samples, share: float = 0.5) -> float:
 
     It is the edge of the square that a sample has on the surface.
     """
-    return _spacing(samples.xyz, share)
+    return _spacing(samples.xyz, share, samples.tree)
 
 
-def _spacing(xyz: NDArray[np.float64], share: float = 0.5) -> float:
+def _spacing(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None) -> float:
     """The spacing that a share of the points does not exceed."""
     step = max(1, len(xyz) // _SPACING_QUERIES)
-    distance = cKDTree(xyz).query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
+    # few places are asked for: a tree that is made quickly will do
+    tree = tree or cKDTree(xyz, balanced_tree=False, compact_nodes=False)
+    distance = tree.query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
     extent = float(np.ptp(xyz, axis=0).max())
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
     typical: float = float(np.quantile(distance, share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
