@@ -1,4 +1,4 @@
-"""mesh: a surface through the dense cloud, with a stated number of triangles."""
+"""mesh: the surface without what no point supports, with a stated number of triangles."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from pathlib import Path
 
 from recon.capture.records import write_json
 from recon.config import Config
-from recon.dense.view import Points
 from recon.stage import Inputs, Shard, Stage, Work
+from recon.stages.sample import SAMPLES_FILE
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
-    from recon.surface.build import build_mesh
+    from recon.surface.build import Part, finish
     from recon.surface.mesh import MESH_FILE
+    from recon.surface.thin import Samples
 
-    parts = (Points.load(folder / "points.npz") for folder in inputs["fuse"])
-    mesh, summary = build_mesh(parts, config.mesh, work)
+    samples = Samples.load(inputs["sample"][0] / SAMPLES_FILE)
+    mesh, summary = finish(samples, [Part.load(folder) for folder in inputs["surface"]], config.mesh, work)
     mesh.save(out / MESH_FILE)
     write_json(out / "mesh.json", summary)
 
 
-stage = Stage("mesh", ("fuse",), run, memory_mb=4000, version=6)
+stage = Stage("mesh", ("sample", "surface"), run, memory_mb=4000, version=7)

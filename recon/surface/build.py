@@ -1,40 +1,83 @@
-"""From a dense cloud to a trimmed, simplified, coloured mesh."""
+"""From samples of a dense cloud to a trimmed, simplified, coloured mesh: planned, laid part by part, finished."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.records import read_json, write_json
 from recon.config import Mesh
-from recon.dense.view import Points
 from recon.errors import NoSurface
 from recon.stage import Work
+from recon.surface.blocks import Block, block_surface, join, split
 from recon.surface.closing import closed
 from recon.surface.heightfield import height_field
 from recon.surface.mesh import Edges, TriMesh, face_areas, vertex_normals
-from recon.surface.poisson import reconstruct
+from recon.surface.poisson import Cube, Surface, cube_about
 from recon.surface.simplify import simplify
-from recon.surface.thin import Samples, spacing, thin
+from recon.surface.thin import Samples, spacing
 from recon.surface.trim import trim, without_islands
 
 _COLOUR_NEIGHBOURS = 8
+_PART_FILE, _FACTS_FILE = "part.npz", "part.json"
+
+Job = Mapping[str, Any]
+"""Which part of a surface to lay, as JSON: a block of the octree's cube; nothing for a height field, which is laid as one."""
 
 
-def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
-    """The surface of a cloud that comes in parts, and what ``mesh.json`` says of it. Raises NoSurface."""
-    samples = thin(parts, options.max_points)
-    work.tell(0.1)
-    lay = _height_field if options.mode == "2.5d" else _closed if options.watertight else _trimmed
-    vertices, faces, facts = lay(samples, options, work)
+@dataclass(frozen=True)
+class Part:
+    """A part of a surface, before any of it is cut away."""
+
+    vertices: NDArray[np.float64]
+    """(V, 3) world."""
+    faces: NDArray[np.int32]
+    facts: dict[str, Any]
+    """What is to be said of it."""
+    job: Job
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / _PART_FILE, vertices=self.vertices, faces=self.faces)
+        write_json(folder / _FACTS_FILE, {"facts": self.facts, "job": dict(self.job)})
+
+    @classmethod
+    def load(cls, folder: Path) -> Part:
+        told = read_json(folder / _FACTS_FILE)
+        with np.load(folder / _PART_FILE) as arrays:
+            return cls(arrays["vertices"], arrays["faces"], told["facts"], told["job"])
+
+
+def plan(samples: Samples, options: Mesh) -> list[Job]:
+    """The parts that a surface is laid in, side by side. One that is to be closed is laid as one."""
+    if options.mode == "2.5d":
+        return [{}]
+    cube = cube_about(samples, options.faces, options.depth)
+    blocks = [Block.whole(cube)] if options.watertight else split(samples, cube)
+    return [{"cube": asdict(cube), "block": asdict(block)} for block in blocks]
+
+
+def lay(samples: Samples, options: Mesh, job: Job) -> Part:
+    """One part of the surface. Raises NoSurface."""
+    if options.mode == "2.5d":
+        return _height_field(samples, options)
+    cube, block = _where(job)
+    return Part(*block_surface(samples, cube, block), {}, job)
+
+
+def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
+    """The mesh that the parts make up, and what ``mesh.json`` says of it. Raises NoSurface."""
+    vertices, faces, facts = _cut(samples, parts, options, work.threads)
     if not len(faces):
         raise NoSurface(
             f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud",
             "Raise mesh.max_uncertainty, or take more photos",
         )
-    work.tell(0.7)
+    work.tell(0.4)
     facts["faces_before_simplification"] = len(faces)
     vertices, faces = simplify(vertices, faces, options.faces)
     if not len(faces):
@@ -55,6 +98,7 @@ def build_mesh(parts: Iterable[Points], options: Mesh, work: Work) -> tuple[TriM
         "points_far": samples.far,
         "voxel": samples.voxel,
         "point_spacing": spacing(samples),
+        "blocks": len(parts),
         "warnings": _warnings(samples, open_edges if options.watertight else 0),
     }
     return mesh, summary
@@ -64,13 +108,31 @@ _Laid = tuple[NDArray[np.float64], NDArray[np.int32], dict[str, Any]]
 """Vertices and faces before simplification, and what is to be said of them."""
 
 
-def _trimmed(samples: Samples, options: Mesh, work: Work) -> _Laid:
-    surface = reconstruct(samples, options.faces, options.depth)
-    work.tell(0.5)
-    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, work.threads)
-    facts = {
-        "poisson_depth": surface.depth,
-        "cell": surface.cell,
+def _where(job: Job) -> tuple[Cube, Block]:
+    cube, block = job["cube"], job["block"]
+    x, y, z = cube["centre"]
+    return Cube((x, y, z), cube["side"], cube["scale"], cube["depth"]), Block(tuple(block["low"]), tuple(block["high"]))
+
+
+def _joined(parts: Sequence[Part]) -> Surface:
+    places = [_where(part.job) for part in parts]
+    surface = join([(part.vertices, part.faces) for part in parts], [block for _, block in places], places[0][0])
+    if not len(surface.faces):
+        raise NoSurface("no surface passes through the points of the dense cloud", "Take more photos from more sides")
+    return surface
+
+
+def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -> _Laid:
+    """What stays of the surface that was laid."""
+    if options.mode == "2.5d":
+        return parts[0].vertices, parts[0].faces, dict(parts[0].facts)
+    surface = _joined(parts)
+    facts: dict[str, Any] = {"poisson_depth": surface.depth, "cell": surface.cell}
+    if options.watertight:
+        vertices, faces, unsupported = closed(surface, samples, threads)
+        return vertices, faces, facts | {"unsupported_share": unsupported}
+    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, threads)
+    facts |= {
         "unsupported_share": trimmed.unsupported,
         "uncertain_share": trimmed.uncertain,
         "hole_width": trimmed.hole_width,
@@ -80,20 +142,12 @@ def _trimmed(samples: Samples, options: Mesh, work: Work) -> _Laid:
     return surface.vertices, trimmed.faces, facts
 
 
-def _closed(samples: Samples, options: Mesh, work: Work) -> _Laid:
-    surface = reconstruct(samples, options.faces, options.depth)
-    work.tell(0.5)
-    vertices, faces, unsupported = closed(surface, samples, work.threads)
-    return vertices, faces, {"poisson_depth": surface.depth, "cell": surface.cell, "unsupported_share": unsupported}
-
-
-def _height_field(samples: Samples, options: Mesh, work: Work) -> _Laid:
+def _height_field(samples: Samples, options: Mesh) -> Part:
     field = height_field(samples, options.faces, options.max_hole)
-    work.tell(0.5)
     areas = face_areas(field.vertices, field.faces)
     keep, islands = without_islands(Edges.of(field.faces).face_pairs()[0], areas, np.ones(len(areas), bool))
     facts = {"cell": field.cell, "hole_width": field.hole_width, "holes_closed": field.holes_closed, "islands_removed": islands}
-    return field.vertices, field.faces[keep], facts
+    return Part(field.vertices, field.faces[keep], facts, {})
 
 
 def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: Samples, threads: int) -> TriMesh:

@@ -23,6 +23,28 @@ _MARGIN = 1.1  # cube over bounding box, at least
 
 
 @dataclass(frozen=True)
+class Cube:
+    """Where the octree lies."""
+
+    centre: tuple[float, float, float]
+    """World."""
+    side: float
+    """World units."""
+    scale: float
+    """``side`` over the longest extent of the samples."""
+    depth: int
+
+    @property
+    def cell(self) -> float:
+        """Edge of the finest cell, world units."""
+        return self.side / 2**self.depth
+
+    def cells(self, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(N, 3) places in finest cells from the cube's least corner."""
+        return np.asarray((xyz - (np.array(self.centre) - self.side / 2)) / self.cell)
+
+
+@dataclass(frozen=True)
 class Surface:
     """The level set that Poisson reconstruction gives: watertight, far beyond the points too."""
 
@@ -35,32 +57,44 @@ class Surface:
     """Edge of the finest octree cell, world units."""
 
 
-def reconstruct(samples: Samples, faces: int, depth: int = 0) -> Surface:
-    """A surface through the samples, fine enough to be simplified to ``faces``; depth 0 takes the depth that suits.
-
-    Raises NoSurface where the level set is empty.
-    """
-    side = float(np.ptp(samples.xyz, axis=0).max())
+def cube_about(samples: Samples, faces: int, depth: int = 0) -> Cube:
+    """The cube whose octree is fine enough for a surface to be simplified to ``faces``; depth 0 takes the depth that suits."""
+    low, high = samples.xyz.min(axis=0), samples.xyz.max(axis=0)
+    extent = float((high - low).max())
     if depth:
         scale = _MARGIN
     else:
         finest = _CELLS_A_SAMPLE * spacing(samples)
-        wanted = max(finest, _affordable_cell(samples.xyz, side, faces * _OVERSAMPLING, finest))
-        depth = int(np.clip(np.ceil(np.log2(side * _MARGIN / wanted)), MIN_DEPTH, MAX_DEPTH))
+        wanted = max(finest, _affordable_cell(samples.xyz, extent, faces * _OVERSAMPLING, finest))
+        depth = int(np.clip(np.ceil(np.log2(extent * _MARGIN / wanted)), MIN_DEPTH, MAX_DEPTH))
         # depths are whole octaves: the cube takes up the rest
-        scale = max(_MARGIN, wanted * 2**depth / side)
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(samples.xyz))
-    cloud.normals = o3d.utility.Vector3dVector(samples.normal)
+        scale = max(_MARGIN, wanted * 2**depth / extent)
+    x, y, z = (float(value) for value in (low + high) / 2)
+    return Cube((x, y, z), extent * scale, scale, depth)
+
+
+def reconstruct(
+    xyz: NDArray[np.float64], normal: NDArray[np.float64], cube: Cube, whole: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Vertices and faces of a surface through (N, 3) oriented samples. Raises NoSurface where the level set of the whole is empty.
+
+    The library lays its cube about the samples it is given: where they are but a part, two corners tell it the extent of all.
+    """
+    if not whole:
+        reach = cube.side / cube.scale / 2
+        xyz = np.concatenate([xyz, [np.array(cube.centre) - reach, np.array(cube.centre) + reach]])
+        normal = np.concatenate([normal, [[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]])
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz))
+    cloud.normals = o3d.utility.Vector3dVector(normal)
     # More threads change the result from run to run (one vertex in fifty, measured), for a quarter of the time.
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-        cloud, depth=depth, scale=scale, point_weight=_POINT_WEIGHT, n_threads=1
+        cloud, depth=cube.depth, scale=cube.scale, point_weight=_POINT_WEIGHT, n_threads=1
     )
     vertices, triangles = np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32)
-    if not len(triangles):
-        raise NoSurface(f"no surface passes through the {len(samples.xyz)} points of the dense cloud", "Take more photos from more sides")
-    cell = side * scale / 2**depth
-    log.info("Poisson at depth %d, cell %.4g: %d faces from %d points", depth, cell, len(triangles), len(samples.xyz))
-    return Surface(vertices, triangles, depth, cell)
+    if whole and not len(triangles):
+        raise NoSurface(f"no surface passes through the {len(xyz)} points of the dense cloud", "Take more photos from more sides")
+    log.info("Poisson at depth %d, cell %.4g: %d faces from %d points", cube.depth, cube.cell, len(triangles), len(xyz))
+    return vertices, triangles
 
 
 def _affordable_cell(xyz: NDArray[np.float64], side: float, faces: int, finest: float) -> float:

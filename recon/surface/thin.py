@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,14 @@ class Samples:
     """Samples left out because they lie far from all others."""
     voxel: float
     """Edge of the voxels in world units; 0 where nothing had to be thinned. Noisy points are averaged over more."""
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **{name: getattr(self, name) for name in self.__dataclass_fields__})
+
+    @classmethod
+    def load(cls, path: Path) -> Samples:
+        with np.load(path) as arrays:
+            return cls(**{name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in cls.__dataclass_fields__})
 
     @cached_property
     def tree(self) -> cKDTree:

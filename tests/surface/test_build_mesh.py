@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from painted import ball_cloud, cloud, distances, hill_cloud, hills, paint
 from scipy.spatial import cKDTree
+from whole import build_mesh
 
 from recon.config import Mesh
 from recon.dense.view import Points
 from recon.stage import Work
-from recon.surface.build import build_mesh
 from recon.surface.mesh import Edges, components, face_areas, face_vectors
 
 OPTIONS = Mesh(faces=4000)

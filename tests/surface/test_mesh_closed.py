@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from painted import ball_cloud, hill_cloud, hills
+from whole import build_mesh
 
 from recon.config import Mesh, parse
 from recon.errors import ConfigError
 from recon.stage import Work
-from recon.surface.build import build_mesh
 from recon.surface.mesh import Edges
 from recon.surface.simplify import simplify
 

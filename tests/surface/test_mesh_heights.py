@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from painted import ball_cloud, cloud, hill_cloud, hills
+from whole import build_mesh
 
 from recon.config import Mesh
 from recon.dense.view import Points
 from recon.errors import NoSurface
 from recon.stage import Work
 from recon.surface import heightfield
-from recon.surface.build import build_mesh
 from recon.surface.heightfield import height_field
 from recon.surface.mesh import Edges
 from recon.surface.thin import thin

@@ -17,6 +17,8 @@ from recon.errors import NoSurface
 from recon.products.textured import TexturedMesh
 from recon.stage import Work
 from recon.stages import mesh as mesh_stage
+from recon.stages import sample as sample_stage
+from recon.stages import surface as surface_stage
 from recon.stages import texture as texture_stage
 
 CONFIG = Config(mesh=Mesh(faces=3000), texture=Texture(page_px=1024, max_size_px=400))
@@ -29,12 +31,13 @@ class Run:
 
     def inputs(self):
         parts = tuple(sorted((self.root / "fuse").iterdir()))
-        return {"fuse": parts} | {name: (self.root / name,) for name in ("ingest", "select", "georef", "mesh")}
+        return {"fuse": parts} | {name: (self.root / name,) for name in ("ingest", "select", "georef", "sample", "surface", "mesh")}
 
     def make(self, module, out, threads=1):
         out.mkdir(parents=True)
         told = []
-        module.run(self.config, self.inputs(), {}, out, Work(threads=threads, tell=told.append))
+        (shard,) = module.stage.split(self.config, self.inputs())
+        module.run(self.config, self.inputs(), shard, out, Work(threads=threads, tell=told.append))
         assert told == sorted(told)
         return out
 
@@ -63,6 +66,8 @@ def run(tmp_path_factory):
     ]
     write_records(root / "select", records)
     made = Run(root)
+    made.make(sample_stage, root / "sample")
+    made.make(surface_stage, root / "surface")
     made.make(mesh_stage, root / "mesh")
     made.make(texture_stage, root / "texture")
     return made
@@ -104,7 +109,7 @@ def test_texture_folder_is_as_documented(run):
     assert summary["image_size_px"] == 400
 
 
-@pytest.mark.parametrize("module", [mesh_stage, texture_stage], ids=["mesh", "texture"])
+@pytest.mark.parametrize("module", [sample_stage, surface_stage, mesh_stage, texture_stage])
 def test_same_bytes_again_and_with_other_threads(run, tmp_path, module):
     first = bytes_of(run.root / module.stage.name)
     assert bytes_of(run.make(module, tmp_path / "again")) == first
@@ -117,7 +122,7 @@ def test_a_cloud_without_points_is_no_surface(run, tmp_path):
     none = np.zeros(0, np.float32)
     Points(empty, empty, empty.astype(np.uint8), none, none.astype(np.uint8), none).save(tmp_path / "fuse" / "points.npz")
     with pytest.raises(NoSurface, match="0 usable points"):
-        mesh_stage.run(CONFIG, {"fuse": (tmp_path / "fuse",)}, {}, tmp_path, Work())
+        sample_stage.run(CONFIG, {"fuse": (tmp_path / "fuse",)}, {}, tmp_path, Work())
 
 
 def test_pages_as_png_hold_what_was_painted(run, tmp_path):
