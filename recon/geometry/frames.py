@@ -63,6 +63,26 @@ def yaw_pitch_roll_deg(cam_from_world: pycolmap.Rigid3d) -> tuple[float, float, 
     return math.degrees(yaw) % 360.0, math.degrees(pitch), math.degrees(roll)
 
 
+def cam_from_gimbal(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3, 3) cam_from_enu of (N, 3) yaw (clockwise from north), pitch (-90 down) and roll, degrees; see ``yaw_pitch_roll_deg``."""
+    yaw, pitch, roll = np.radians(np.asarray(angles_deg, np.float64)).T
+    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
+
+    def turn(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
+        return np.stack([np.stack(row, -1) for row in rows], -2)
+
+    about_z = turn([[np.cos(yaw), -np.sin(yaw), zero], [np.sin(yaw), np.cos(yaw), zero], [zero, zero, one]])
+    about_y = turn([[np.cos(pitch), zero, np.sin(pitch)], [zero, one, zero], [-np.sin(pitch), zero, np.cos(pitch)]])
+    about_x = turn([[one, zero, zero], [zero, np.cos(roll), -np.sin(roll)], [zero, np.sin(roll), np.cos(roll)]])
+    enu_from_body = _NED_FROM_ENU.T @ about_z @ about_y @ about_x
+    return np.swapaxes(enu_from_body[..., [1, 2, 0]], -1, -2)  # the camera's right, down and forward
+
+
+def gimbal_angles_deg(cam_from_enu: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Inverse of ``cam_from_gimbal`` for one (3, 3) rotation."""
+    return yaw_pitch_roll_deg(pycolmap.Rigid3d(pycolmap.Rotation3d(np.ascontiguousarray(cam_from_enu)), np.zeros(3)))
+
+
 def omega_phi_kappa_deg(cam_from_world: pycolmap.Rigid3d) -> tuple[float, float, float]:
     """Photogrammetric angles, degrees: R_world_from_photo = Rx(omega) Ry(phi) Rz(kappa), photo axes as OpenGL's.
 
