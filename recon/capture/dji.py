@@ -50,12 +50,19 @@ def refine_gps(gps: Gps | None, dji: Mapping[str, float]) -> Gps | None:
     if gps is None:
         return None
     absolute, relative = dji.get("AbsoluteAltitude"), dji.get("RelativeAltitude")
+    gps = gps.model_copy(update={"sigma_m": gps.sigma_m or _stated_m(dji)})
     sigma = _rtk_sigma_m(dji)
     if absolute is not None:
         return gps.model_copy(update={"alt_m": absolute, "alt_datum": "ellipsoid" if sigma else "unknown", "sigma_m": sigma or gps.sigma_m})
     if relative is not None and gps.alt_m is None:
         return gps.model_copy(update={"alt_m": relative, "alt_datum": "takeoff"})
     return gps
+
+
+def _stated_m(dji: Mapping[str, float]) -> tuple[float, float] | None:
+    """Accuracies in the ``Camera`` namespace (see ``dronexmp``)."""
+    stated = dji.get("AccuracyXY", 0.0), dji.get("AccuracyZ", 0.0)
+    return stated if all(0 < value < 100 for value in stated) else None
 
 
 def _near(gps: Gps, lat_deg: float, lon_deg: float) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture import photos, pixels, quality, video
+from recon.capture.flightpath import track_of
 from recon.capture.photos import Header
 from recon.capture.quality import Quality
 from recon.capture.records import ImageRecord
@@ -58,12 +59,17 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
     return record, measured
 
 
-def take_video(file: SourceFile, out: Path, config: Ingest) -> dict[str, Any]:
-    """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it."""
+def take_video(file: SourceFile, out: Path, config: Ingest, telemetry: SourceFile | None = None) -> dict[str, Any]:
+    """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it.
+
+    ``telemetry`` is what its device wrote beside it.
+    """
     info = video.probe(Path(file.path), config.max_pixels)
     stored = f"videos/{file.name}"
     copy(Path(file.path), out / stored)
-    return {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
+    track = track_of(file, telemetry, info.duration_s)
+    row = {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
+    return {**row, "telemetry": None if track is None else track.as_json()}
 
 
 def copy(source: Path, target: Path) -> None:

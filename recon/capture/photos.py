@@ -16,7 +16,7 @@ import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from recon.capture import dji, raw
+from recon.capture import dji, dronexmp, raw
 from recon.capture.exif import Exif, FocalSource, read_exif
 from recon.capture.names import shown
 from recon.capture.pixels import check_size
@@ -79,7 +79,8 @@ def read_header(path: Path, max_pixels: int) -> Header:
     with _opened(path, max_pixels) as image:
         width, height = image.size
         exif = image.getexif()
-        known, xmp = read_exif(exif, width, height), dji.fields(_xmp(image))
+        known = read_exif(exif, width, height)
+        xmp = dronexmp.fields(_xmp(image), known.camera)
         if exif.get(_ORIENTATION) in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow gives a TIFF's upright size
             width, height = height, width
         form = "JPEG" if image.format == "MPO" else str(image.format)
@@ -93,7 +94,8 @@ def _raw_header(path: Path, max_pixels: int) -> Header:
     try:
         with warnings.catch_warnings(action="ignore"), path.open("rb") as stream:
             exif.load_from_fp(stream)
-            known, xmp = read_exif(exif, width, height), dji.fields(_bytes(exif.get(_XMP)))
+            known = read_exif(exif, width, height)
+            xmp = dronexmp.fields(_bytes(exif.get(_XMP)), known.camera)
     except _DAMAGE:  # most raw formats are TIFF inside, CR3 and RAF are not
         known, xmp = Exif(), {}
     return _header("RAW", width, height, False, known, xmp)

@@ -23,12 +23,14 @@ SOURCE_FILE = "source.json"
 PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
 RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
+TELEMETRY_SUFFIXES = frozenset([".srt"])
 _ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz"])
 LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
-Kind = Literal["photo", "video", "ignored"]
+Kind = Literal["photo", "video", "telemetry", "ignored"]
+"""Telemetry is what a device wrote beside a video of the same name: it is read with it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class SourceFile:
     reason: str = ""
     """Why it is ignored."""
     lost: bool = False
-    """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive."""
+    """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive, telemetry of no video."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Source:
     @property
     def videos(self) -> list[SourceFile]:
         return [file for file in self.files if file.kind == "video"]
+
+    @property
+    def telemetry(self) -> dict[str, SourceFile]:
+        """The file beside a video that says where it was filmed, by the video's name."""
+        stems = {_stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
+        return {video.name: stems[_stem(video)] for video in self.videos if _stem(video) in stems}
 
     @property
     def ignored(self) -> list[SourceFile]:
@@ -134,7 +142,14 @@ def kind_of(name: str) -> Kind:
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in PHOTO_SUFFIXES or suffix in RAW_SUFFIXES:
         return "photo"
+    if suffix in TELEMETRY_SUFFIXES:
+        return "telemetry"
     return "video" if suffix in VIDEO_SUFFIXES else "ignored"
+
+
+def is_media(name: str) -> bool:
+    """Whether a file is a photo or a video, by its suffix."""
+    return kind_of(name) in ("photo", "video")
 
 
 def _listed(path: Path, relative: str, size: int) -> SourceFile:
@@ -154,17 +169,31 @@ def _is_archive(name: str) -> bool:
 
 def _is_wanted(name: str) -> bool:
     """Whether the name is that of a photo, a video or an archive."""
-    return kind_of(name) != "ignored" or _is_archive(name)
+    return is_media(name) or _is_archive(name)
 
 
 def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
     with path.open("rb"):
         pass  # PermissionError now rather than as a broken photo later
-    if kind_of(path.name) != "ignored":
-        return [_listed(path, path.name, path.stat().st_size)]
+    if is_media(path.name):
+        return [_listed(path, path.name, path.stat().st_size), *_beside(path)]
     if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return _from_zip(path, workspace)
     raise InputError(f"{shown(str(path))} is no photo, video or zip", "Pass a video, a photo, a folder of them, or a .zip")
+
+
+def _beside(path: Path) -> Iterator[SourceFile]:
+    """What a device wrote beside a video that is passed alone."""
+    if kind_of(path.name) != "video":
+        return
+    try:
+        names = sorted(entry.name for entry in os.scandir(path.parent))
+    except OSError:
+        return  # the video itself can be read, and that will do
+    for name in names:
+        other = path.with_name(name)
+        if kind_of(name) == "telemetry" and other.stem.casefold() == path.stem.casefold() and other.is_file():
+            yield _listed(other, name, other.stat().st_size)
 
 
 def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
@@ -241,7 +270,12 @@ def _without_twins(files: list[SourceFile]) -> list[SourceFile]:
         elif twin is not None and suffix == ".mov" and file.size < LIVE_PHOTO_BYTES:
             file = replace(file, kind="ignored", reason=f"the Live Photo clip of {shown(twin.relative)}")
         kept.append(file)
-    return kept
+    videos = {_stem(file) for file in kept if file.kind == "video"}
+    astray = "subtitles or telemetry of a video that is not here: they must bear the video's name"
+    return [
+        replace(file, kind="ignored", reason=astray, lost=bool(videos)) if file.kind == "telemetry" and _stem(file) not in videos else file
+        for file in kept
+    ]
 
 
 def _stem(file: SourceFile) -> str:
@@ -259,7 +293,7 @@ def _names(files: list[SourceFile]) -> list[str]:
 
 
 def _refuse_empty(path: Path, files: list[SourceFile]) -> None:
-    if any(file.kind != "ignored" for file in files):
+    if any(file.kind in ("photo", "video") for file in files):
         return
     if lost := [file for file in files if file.lost]:
         raise EmptyCapture(

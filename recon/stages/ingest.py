@@ -28,8 +28,9 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     source = read_source(inputs["source"][0])
     photos, photo_copies = _unique(source.photos)
     videos, video_copies = _unique(source.videos)
+    beside = source.telemetry
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
-    groups += [("video", [video]) for video in videos]
+    groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
     copies = photo_copies | video_copies
     return [
         {
@@ -54,10 +55,13 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     skipped = [_skipped(files[name], files[name].reason) for name in shard["lost"]]
     for done, name in enumerate(shard["files"]):
         file = files[name]
+        if file.kind == "telemetry":  # is read with its video
+            continue
         work.tell(done / len(shard["files"]), file.relative)
         try:
             if shard["kind"] == "video":
-                videos.append(take_video(file, out, config.ingest))
+                beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
+                videos.append(take_video(file, out, config.ingest, beside))
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
                 records.append(record)
@@ -88,4 +92,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=2)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=3)

@@ -52,3 +52,9 @@ def test_relative_altitude_serves_where_there_is_no_other() -> None:
 @pytest.mark.parametrize(("value", "focal"), [("3666.67", 3666.67), ("0", None), ("3", None)])
 def test_calibrated_focal_length(value: str, focal: float | None) -> None:
     assert dji.focal_px(dji.fields(packet(CalibratedFocalLength=value)), 5472) == focal
+
+
+def test_a_single_point_fix_keeps_the_deviation_that_the_receiver_states() -> None:
+    gps = dji.refine_gps(FIX, dji.fields(packet(RtkFlag="16", RtkStdLon="1.2", RtkStdLat="1.4", RtkStdHgt="2.6", AbsoluteAltitude="1")))
+    assert gps is not None
+    assert gps.sigma_m == (1.4, 2.6)

@@ -92,7 +92,7 @@ def test_hidden_files_and_results_are_not_the_capture(folder: Path, tmp_path: Pa
 
 def test_what_its_user_may_miss_is_lost_and_a_side_file_is_not(folder: Path, tmp_path: Path) -> None:
     before = open_source(folder, tmp_path / "w").key
-    for name in ("flight.srt", "IMG_2.DNG", "out/.recon/x"):
+    for name in ("flight.LRV", "IMG_2.DNG", "out/.recon/x"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
     source = open_source(folder, tmp_path / "w")
