@@ -247,6 +247,20 @@ def linear(data: Path, work: Path) -> list[Row]:
     return linear(data, work)
 
 
+def pairs(data: Path, work: Path) -> list[Row]:
+    """Issue 5, bar 3: pairs of simulated flights of 100 and 1,000 photos."""
+    from bench.pairs import pairs
+
+    return pairs(data, work)
+
+
+def preflight(data: Path, work: Path) -> list[Row]:
+    """Issue 5: what is foretold against what is registered."""
+    from bench.preflight import preflight
+
+    return preflight(data, work)
+
+
 def cuda(data: Path, work: Path) -> list[Row]:
     """Issue 3, bar 8: depth on a CUDA device beside the CPU's."""
     from bench.cuda import cuda
@@ -277,6 +291,6 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
-    "errors": errors, "linear": linear,
+    "errors": errors, "linear": linear, "pairs": pairs, "preflight": preflight,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
 }  # fmt: skip

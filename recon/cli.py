@@ -175,8 +175,12 @@ def batch(
 
 
 @app.command()
-def inspect(capture: InputPath, as_json: AsJson = False) -> None:
-    """Say what INPUT is, what will be ignored and what it will cost, in seconds and without reconstructing."""
+def inspect(
+    capture: InputPath,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out whether the images will connect: seconds, not a minute.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what INPUT is, whether it will connect, what will be ignored and what it will cost, without reconstructing."""
     import tempfile
 
     with told(as_json):
@@ -187,7 +191,7 @@ def inspect(capture: InputPath, as_json: AsJson = False) -> None:
         # a zip is unpacked beside itself: the system's folder for temporary files may be small, or memory
         beside = capture.is_file() and kind_of(capture.name) == "ignored" and os.access(capture.parent, os.W_OK)
         with tempfile.TemporaryDirectory(prefix=".recon-inspect-", dir=capture.parent if beside else None) as scratch:
-            found = look(open_source(capture, Path(scratch), hashed=False))
+            found = look(open_source(capture, Path(scratch), hashed=False), preflight=not quick)
         if as_json:
             say({"event": "inspection", **found.model_dump(mode="json")})
         else:

@@ -48,7 +48,7 @@ class Features(Section):
 
 class Pairs(Section):
     exhaustive_up_to: int = Field(60, ge=2, description="all pairs up to this many unordered images")
-    neighbours: int = Field(20, ge=1, description="retrieved or GPS neighbours an image beyond that")
+    neighbours: int = Field(20, ge=1, description="pairs an image is in beyond that, about: by GPS, or by likeness and a quick look")
     sequence_window: int = Field(6, ge=1, description="keyframes before and after; further ones at doubling gaps")
     loop_neighbours: int = Field(3, ge=0, description="retrieved frames a keyframe, for loop closure")
 

@@ -19,7 +19,9 @@ from recon.capture.video import VideoInfo
 from recon.config import PRESETS, Config, parse
 from recon.cost import Cost, estimate
 from recon.errors import InputError
+from recon.preflight.record import Preflight
 from recon.storage import sha256_of
+from recon.system import core_count
 
 _KEYFRAMES_HZ = 3.0
 """Keyframes a second of a walk or a flight; how many it will be, only decoding tells."""
@@ -86,10 +88,17 @@ class Inspection(Record):
     warnings: tuple[str, ...]
     costs: tuple[Cost, ...]
     """One a preset."""
+    preflight: Preflight | None = None
+    """Whether it will connect; None where that was not asked, or there is nothing to connect."""
 
 
-def inspect(source: Source, config: Config | None = None) -> Inspection:
-    """Look at a capture: every header, the pixels of at most 40 photos and of some 20 frames a video. Needs no hashes in the source."""
+def inspect(source: Source, config: Config | None = None, *, preflight: bool = True) -> Inspection:
+    """Look at a capture: every header, the pixels of at most 40 photos and of some 20 frames a video. Needs no hashes in the source.
+
+    With ``preflight`` also whether its images will connect: at most 300 photos and 80 s of video, up to a minute or two.
+    """
+    from recon.preflight.foretell import foretell  # not for those who only read an inspection
+
     config = config or Config()
     headers, videos, ignored = _headers(source, config)
     ignored += [IgnoredFile(source=file.relative, reason=file.reason) for file in source.ignored]
@@ -119,6 +128,7 @@ def inspect(source: Source, config: Config | None = None) -> Inspection:
         ignored=tuple(ignored),
         warnings=tuple(_warnings(source, headers, found, sample)),
         costs=_costs(headers, found, images, source),
+        preflight=foretell(headers, [row for row in videos if row[0].name not in gone], config, core_count()) if preflight else None,
     )
 
 

@@ -21,6 +21,7 @@ from recon.progress import Event, Forecast
 if TYPE_CHECKING:
     from recon.doctor import Part
     from recon.inspect import Inspection
+    from recon.preflight.record import Preflight
     from recon.process import Result
 
 
@@ -174,7 +175,22 @@ def diagnosis(console: Console, parts: list[Part]) -> None:
 
 
 def inspection(console: Console, found: Inspection) -> None:
-    nested(console, found.model_dump(mode="json"))
+    nested(console, found.model_dump(mode="json", exclude={"preflight"}))
+    if found.preflight:
+        _preflight(console, found.preflight)
+
+
+def _preflight(console: Console, found: Preflight) -> None:
+    def line(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    line(f"will connect: {found.verdict}, about {found.predicted_share:.0%} of the images")
+    line(f"  {found.reason}")
+    if found.remedy:
+        line(f"  {found.remedy}")
+    for what, runs in (("blurred", found.blurred), ("brightness jumps", found.exposure_jumps)):
+        for run in runs[:5]:
+            line(f"  {what}: {run.first} to {run.last}")
 
 
 def nested(console: Console, values: dict[str, Any], indent: int = 0) -> None:

@@ -13,7 +13,7 @@ LAYERS = (
     {"geometry"},
     {"config", "stage", "progress", "storage", "system"},
     {"capture", "features", "matchers", "sfm", "dense", "surface", "products", "simulate", "evaluate"},
-    {"stages", "cost", "inspect"},
+    {"stages", "cost", "inspect", "preflight"},
     {"pipeline"},
     {"executor"},
     {"process", "doctor"},

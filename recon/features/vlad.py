@@ -15,6 +15,8 @@ _KEYPOINTS_AN_IMAGE = 1500
 """The coarsest ones: they are seen again from other distances, and cost less."""
 _SAMPLE = 30_000
 _ITERATIONS = 12
+_BLOCK = 256
+"""Images whose likeness to all others is in memory at once."""
 
 
 def image_vectors(features: Mapping[str, Features], names: Sequence[str], seed: int) -> NDArray[np.float32]:
@@ -22,7 +24,10 @@ def image_vectors(features: Mapping[str, Features], names: Sequence[str], seed: 
     rng = np.random.default_rng([seed, 64])
     with threadpool_limits(1, "blas"):  # sums in another order give other bits
         centres = _codebook(_sample(features, names, rng), rng)
-        return np.stack([vlad(_coarsest(features[name]), centres) for name in names])
+        vectors = np.zeros((len(names), centres.size), np.float32)
+        for row, name in enumerate(names):
+            vectors[row] = vlad(_coarsest(features[name]), centres)
+        return vectors
 
 
 def vlad(descriptors: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,6 +50,25 @@ def most_alike(
     likeness[~allowed] = -np.inf
     order = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
     return [row[np.isfinite(likeness[i, row]) & (likeness[i, row] > 0)] for i, row in enumerate(order)]
+
+
+def ranked_alike(
+    vectors: NDArray[np.float32], queries: Sequence[int], among: Sequence[int], count: int, apart: int = 0
+) -> dict[int, list[int]]:
+    """For each query the ``count`` most alike images of ``among``, the most alike first, in blocks of bounded memory.
+
+    Those whose place in ``among`` is nearer than ``apart`` to the query's own are left out: at 1 the query itself.
+    """
+    place = {k: row for row, k in enumerate(among)}
+    candidates, rows = vectors[list(among)], np.arange(len(among))
+    found: dict[int, list[int]] = {}
+    for start in range(0, len(queries), _BLOCK):
+        block = queries[start : start + _BLOCK]
+        own = np.array([place.get(k, -apart - 1) for k in block])
+        allowed = np.abs(rows[None] - own[:, None]) >= apart
+        for k, others in zip(block, most_alike(vectors[list(block)], candidates, allowed, count), strict=True):
+            found[k] = [int(among[other]) for other in others]
+    return found
 
 
 def _sample(features: Mapping[str, Features], names: Sequence[str], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -44,21 +44,27 @@ def records(count: int, sequence: str | None = None, gps: bool = False) -> list[
     ]  # fmt: skip
 
 
-def alike(queries, allowed, count):  # type: ignore[no-untyped-def]
+def alike(queries, among, count, apart):  # type: ignore[no-untyped-def]
     """The first allowed ones, whatever they look like."""
-    return [(i, int(j)) for i, row in zip(queries, allowed, strict=True) for j in np.flatnonzero(row)[:count] if i != j]
+    place = {k: row for row, k in enumerate(among)}
+    return {k: [j for row, j in enumerate(among) if abs(row - place.get(k, -apart)) >= apart][:count] for k in queries}
+
+
+def agreement(pairs):  # type: ignore[no-untyped-def]
+    """Images see the same up to five apart."""
+    return [20 if abs(i - j) <= 5 else 0 for i, j in pairs]
 
 
 def test_few_photos_are_matched_all_with_all() -> None:
-    pairs, sources = choose_pairs(records(12), Pairs(), alike)
+    pairs, sources = choose_pairs(records(12), Pairs(), alike, agreement)
     assert len(pairs) == 66
     assert sum(sources.values()) == 66
 
 
 @pytest.mark.parametrize("gps", [True, False])
 def test_pairs_of_many_photos_grow_linearly(gps: bool) -> None:
-    counts = [len(choose_pairs(records(n, gps=gps), Pairs(), alike)[0]) for n in (200, 400)]
-    assert counts[0] < 200 * 60
+    counts = [len(choose_pairs(records(n, gps=gps), Pairs(), alike, agreement)[0]) for n in (200, 400)]
+    assert counts[0] < 200 * 15
     assert 1.8 < counts[1] / counts[0] < 2.2
 
 
