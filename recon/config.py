@@ -65,6 +65,16 @@ class Sfm(Section):
     min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle of a point")
 
 
+class Recover(Section):
+    """What may be spent on a capture whose images do not come together. The bounds are numbers, so that a run can be repeated."""
+
+    enabled: bool = Field(True, description="try harder where images are left out, models fall apart or hang on few points")
+    max_frames: int = Field(120, ge=0, description="frames added to a video's keyframes where they break off")
+    max_pairs: int = Field(600, ge=0, description="more pairs matched across a break")
+    max_learned_pairs: int = Field(120, ge=0, description="pairs matched again with the learned matcher; 0: never")
+    learned_size_px: int = Field(1024, ge=128, description="longer side at which the learned matcher looks at images")
+
+
 class Georef(Section):
     use_gps: bool = True
     max_gps_error_m: float = Field(15.0, gt=0, description="a GPS position further from the trajectory than this is an outlier")
@@ -141,6 +151,7 @@ class Config(Section):
     pairs: Pairs = Pairs()
     matches: Matches = Matches()
     sfm: Sfm = Sfm()
+    recover: Recover = Recover()
     georef: Georef = Georef()
     undistort: Undistort = Undistort()
     depth: Depth = Depth()
@@ -158,6 +169,7 @@ class Config(Section):
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "fast": {
         "features": {"max_size_px": 1200, "max_keypoints": 4096},
+        "recover": {"max_frames": 60, "max_pairs": 200, "max_learned_pairs": 40},
         "undistort": {"max_size_px": 800},
         "depth": {"max_size_px": 800, "pairs_a_view": 2},
         "mesh": {"faces": 50_000},
@@ -166,6 +178,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "default": {},
     "high": {
         "features": {"max_size_px": 2400, "max_keypoints": 12000},
+        "recover": {"max_frames": 240, "max_pairs": 1500, "max_learned_pairs": 400},
         "undistort": {"max_size_px": 2400},
         "depth": {"max_size_px": 2400, "pairs_a_view": 8, "sizes": 2},
         "mesh": {"faces": 1_000_000, "max_points": 10_000_000},

@@ -29,9 +29,12 @@ from recon.stages.mesh import stage as mesh
 from recon.stages.pairs import stage as pairs
 from recon.stages.preview import stage as preview
 from recon.stages.products import stage as products
+from recon.stages.recover import stage as recover
 from recon.stages.report import stage as report
+from recon.stages.sample import stage as sample
 from recon.stages.select import stage as select
 from recon.stages.sfm import stage as sfm
+from recon.stages.surface import stage as surface
 from recon.stages.texture import stage as texture
 from recon.stages.undistort import stage as undistort
 from recon.storage import Store
@@ -39,7 +42,8 @@ from recon.storage import Store
 log = logging.getLogger(__name__)
 
 PIPELINE: tuple[Stage, ...] = (
-    ingest, select, features, pairs, matches, sfm, georef, undistort, preview, depth, fuse, mesh, texture, products, report,
+    ingest, select, features, pairs, matches, sfm, recover, georef, undistort, preview, depth, fuse, sample, surface,
+    mesh, texture, products, report,
 )  # fmt: skip
 
 LOW_DISK_BYTES = 64 * 2**20

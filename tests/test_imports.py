@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "__init__"},
     {"geometry"},
-    {"config", "stage", "progress", "storage", "system"},
-    {"capture", "features", "matchers", "sfm", "dense", "surface", "products", "simulate", "evaluate"},
+    {"config", "stage", "progress", "storage", "system", "models"},
+    {"capture", "features", "matchers", "sfm", "recovery", "dense", "surface", "products", "simulate", "evaluate"},
     {"stages", "cost", "inspect", "preflight"},
     {"pipeline"},
     {"executor"},

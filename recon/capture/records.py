@@ -63,7 +63,7 @@ class ImageRecord(Record):
 
 
 class ImageSet:
-    """The images that ``select`` kept, in order, with their pixels' paths."""
+    """The images that ``select`` kept, and frames that ``recover`` added, in order, with their pixels' paths."""
 
     def __init__(self, records: Iterable[ImageRecord], inputs: Inputs) -> None:
         self.records = tuple(records)
@@ -74,8 +74,8 @@ class ImageSet:
 
     @classmethod
     def read(cls, inputs: Inputs) -> ImageSet:
-        """From the folders of ``select`` (and of ``ingest``, where photos lie)."""
-        return cls([record for folder in inputs["select"] for record in read_records(folder)], inputs)
+        """From the folder of ``recover`` where it is among the inputs, else from those of ``select``."""
+        return cls([record for folder in inputs.get("recover", inputs["select"]) for record in read_records(folder)], inputs)
 
     def path(self, record: ImageRecord) -> Path:
         return locate(record.file, self._inputs)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from recon.capture import pixels, quality
 from recon.capture.duplicates import near_duplicates
 from recon.capture.keyframes import Candidate, Chooser, Seen
-from recon.capture.records import ImageRecord
-from recon.capture.video import Frames
+from recon.capture.records import ImageRecord, write_json
+from recon.capture.telemetry import TRACK_FILE, Track
+from recon.capture.video import Frame, Frames
 from recon.config import Select
 from recon.errors import EmptyCapture
 
@@ -86,6 +87,9 @@ def select_video(
             row |= {"kept": False, "reason": f"too many keyframes: {limit} are used (select.max_images)"}
     selection.rows = [{"source": video["source"], **row} for row in chooser.rows]
     selection.warnings = _warnings(video, frames, chooser.seen, len(selection.records), len(thinned))
+    if (track := Track.of(video)) is not None:  # an empty one has warnings
+        selection.warnings += [f"{video['source']}: {warning}" for warning in track.warnings]
+        write_json(out / TRACK_FILE, {"sequence": video["name"], "track": track.as_json()})
     return selection
 
 
@@ -99,29 +103,11 @@ class _Writer:
         self._out = out
         self._limit = limit
         self._gone: set[int] = set()
+        self._track = Track.of(video)
 
     def write(self, keyframe: Candidate) -> None:
-        frame, video = keyframe.frame, self._video
-        name = f"{video['name']}/{frame.index:06d}.jpg"
-        path = self._out / "images" / name
-        rgb = frame.rgb()
-        pixels.write_jpeg(path, rgb)
-        self.records.append(
-            ImageRecord(
-                name=name,
-                file=f"{self._locator}/images/{name}",
-                source=video["source"],
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-                width=rgb.shape[1],
-                height=rgb.shape[0],
-                camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
-                sequence=video["name"],
-                frame=frame.index,
-                timestamp_s=round(frame.timestamp_s, 6),
-                sharpness=keyframe.sharpness,
-                brightness=keyframe.brightness,
-            )
-        )
+        where, shown = self._out / "images", f"{self._locator}/images"
+        self.records.append(write_frame(self._video, keyframe.frame, keyframe.sharpness, keyframe.brightness, where, shown, self._track))
         if len(self.records) >= 2 * self._limit:
             self.thinned(self._limit)
 
@@ -135,6 +121,35 @@ class _Writer:
                     self._gone.add(record.frame or 0)
             self.records = [self.records[i] for i in sorted(chosen)]
         return self.records, self._gone
+
+
+def write_frame(
+    video: dict[str, Any], frame: Frame, sharpness: float, brightness: float, folder: Path, locator: str, track: Track | None = None
+) -> ImageRecord:
+    """Write a frame as ``folder/VIDEO/NUMBER.jpg``; its record says that ``locator`` leads to ``folder``.
+
+    ``track`` is the video's, where the caller has read it already.
+    """
+    name = f"{video['name']}/{frame.index:06d}.jpg"
+    path, rgb = folder / name, frame.rgb()
+    pixels.write_jpeg(path, rgb)
+    track = Track.of(video) if track is None else track
+    return ImageRecord(
+        name=name,
+        file=f"{locator}/{name}",
+        source=video["source"],
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+        sequence=video["name"],
+        frame=frame.index,
+        timestamp_s=round(frame.timestamp_s, 6),
+        gps=track.gps_at(frame.timestamp_s) if track else None,
+        gimbal_deg=track.gimbal_at(frame.timestamp_s) if track else None,
+        sharpness=sharpness,
+        brightness=brightness,
+    )
 
 
 def spread(count: int, limit: int) -> list[int]:

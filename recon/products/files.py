@@ -71,7 +71,7 @@ def _write_cameras(
     for file in sorted((inputs["georef"][0] / "model").glob("*.bin")):
         shutil.copyfile(file, out / "cameras" / file.name)
     images = ImageSet.read(inputs).records
-    sfm = read_json(inputs["sfm"][0] / "sfm.json")
+    sfm = read_json(inputs["recover"][0] / "sfm.json")
     write_cameras_csv(out / "cameras.csv", model, {record.name: record.camera for record in images}, sfm.get("per_image", {}), frame)
     write_transforms(out / "transforms.json", model, {record.name: _where(record.file, inputs) for record in images}, points, place)
 

@@ -12,7 +12,7 @@ from recon.matchers.store import PairMatches
 from recon.sfm.refine import Adjustment
 
 NO_POINT = np.uint64(2**64 - 1)
-_LEAST_POINTS, _LEAST_SHARE = 12, 0.3
+LEAST_POINTS, LEAST_SHARE = 12, 0.3
 """So many common points, and such a share of them, must fall together for two models to be one."""
 _TOGETHER = 0.03
 """Points fall together within this share of their median distance from their middle."""
@@ -37,36 +37,49 @@ def join_models(
     """
     joined = False
     for other in others:
-        posed = [other.image(image_id) for image_id in sorted(other.reg_image_ids())]
         there = {best.image(image_id).name for image_id in best.reg_image_ids()}
-        new = [image for image in posed if image.name not in there]
-        best_from_other = _alignment(best, other, pairs, adjustment.seed) if new else None
-        if best_from_other is None:
+        if all(other.image(image_id).name in there for image_id in other.reg_image_ids()):
             continue
-        mapper = pycolmap.IncrementalMapper(cache)
-        mapper.begin_reconstruction(best)  # adds the images that the model lacks
-        for image in new:
+        best_from_other = alignment(best, other, pairs, adjustment.seed)
+        if best_from_other is not None:
+            bring_in(best, other, best_from_other, cache)
+            joined = True
+    return joined
+
+
+def bring_in(
+    best: pycolmap.Reconstruction, other: pycolmap.Reconstruction, best_from_other: pycolmap.Sim3d, cache: pycolmap.DatabaseCache
+) -> None:
+    """Give ``best`` the poses of the images that it lacks and ``other`` has."""
+    there = {best.image(image_id).name for image_id in best.reg_image_ids()}
+    mapper = pycolmap.IncrementalMapper(cache)
+    mapper.begin_reconstruction(best)  # adds the images that the model lacks
+    for image in (other.image(image_id) for image_id in sorted(other.reg_image_ids())):
+        if image.name not in there:
             moved = best_from_other.transform_camera_world(image.cam_from_world())
             frame = best.frame(best.find_image_with_name(image.name).frame_id)
             frame.set_cam_from_world(image.camera_id, moved)
             best.register_frame(frame.frame_id)
-        mapper.end_reconstruction(False)
-        joined = True
-    return joined
+    mapper.end_reconstruction(False)
 
 
-def _alignment(
-    best: pycolmap.Reconstruction, other: pycolmap.Reconstruction, pairs: Sequence[PairMatches], seed: int
+def alignment(
+    best: pycolmap.Reconstruction,
+    other: pycolmap.Reconstruction,
+    pairs: Sequence[PairMatches],
+    seed: int,
+    least_points: int = LEAST_POINTS,
+    least_share: float = LEAST_SHARE,
 ) -> pycolmap.Sim3d | None:
     """best_from_other by common points; None if they are too few or do not fall together."""
     common = _common_points(point_ids(best), point_ids(other), pairs)
-    if len(common) < _LEAST_POINTS:
+    if len(common) < least_points:
         return None
     target = np.array([best.point3D(i).xyz for i in common[:, 0]])
     source = np.array([other.point3D(i).xyz for i in common[:, 1]])
     options = pycolmap.RANSACOptions()
     options.max_error = _TOGETHER * float(np.median(np.linalg.norm(target - np.median(target, axis=0), axis=1)))
-    options.min_inlier_ratio = _LEAST_SHARE / 2
+    options.min_inlier_ratio = least_share / 2
     options.random_seed = seed
     if options.max_error <= 0:
         return None
@@ -75,7 +88,7 @@ def _alignment(
         return None
     transform = found["tgt_from_src"]
     together = np.linalg.norm(transform * source - target, axis=1) < options.max_error
-    return transform if together.sum() >= max(_LEAST_POINTS, _LEAST_SHARE * len(common)) else None
+    return transform if together.sum() >= max(least_points, least_share * len(common)) else None
 
 
 def _common_points(

@@ -81,7 +81,7 @@ def reconstruct(
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "matches.db"
         write_database(database, records, cameras, features, pairs)
-        cache = _cache(database)
+        cache = open_cache(database)
         compared: list[Candidate] = []
         if mapper in ("auto", "global") and len(records) > 2:
             compared += _refined("global", _global(database, Path(scratch), adjustment, mapper == "global"), cache, pairs, adjustment)
@@ -98,10 +98,10 @@ def reconstruct(
         chosen = _completed(best, others, cache, pairs, adjustment)
         if any_lens:
             choose_lens(chosen.model, adjustment)
-        refine(chosen.model, _cache(database, chosen.model), adjustment)
+        refine(chosen.model, open_cache(database, chosen.model), adjustment)
         chosen = Candidate(chosen.mapper, chosen.model, explained(chosen.model, pairs))
         compared = [chosen if candidate is best else candidate for candidate in compared]
-    return Outcome(chosen, _apart(chosen.model, others), compared)
+    return Outcome(chosen, left_apart(chosen.model, others), compared)
 
 
 def _completed(
@@ -127,7 +127,7 @@ def _mostly_guessed(records: Sequence[ImageRecord], cameras: Mapping[str, pycolm
     return len(guessed) > 0.25 * len(records)
 
 
-def _cache(database: Path, model: pycolmap.Reconstruction | None = None) -> pycolmap.DatabaseCache:
+def open_cache(database: Path, model: pycolmap.Reconstruction | None = None) -> pycolmap.DatabaseCache:
     """The database in memory, with the cameras of ``model`` where it has other lens models."""
     with pycolmap.Database.open(database) as opened:
         for camera in model.cameras.values() if model else ():
@@ -194,7 +194,7 @@ def _incremental(database: Path, scratch: Path, adjustment: Adjustment) -> list[
     options.min_model_size = 2
     options.ba_refine_focal_length = options.ba_refine_extra_params = not adjustment.fixed_intrinsics
     options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = not adjustment.fixed_intrinsics
-    options.mapper.init_min_tri_angle = 8.0
+    adjustment.limit(options.mapper)
     models = pycolmap.incremental_mapping(database, scratch, _folder(scratch, "incremental"), options)
     return [models[number] for number in sorted(models)]
 
@@ -228,7 +228,7 @@ def _largest_component(records: Sequence[ImageRecord], pairs: Sequence[PairMatch
     return int(np.bincount(connected_components(graph, directed=False)[1]).max())
 
 
-def _apart(best: pycolmap.Reconstruction, others: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+def left_apart(best: pycolmap.Reconstruction, others: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
     """Models of two images or more that the best one lacks; the same images are not told twice."""
     seen = {image.name for image in best.images.values() if image.has_pose}
     apart = []

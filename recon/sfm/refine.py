@@ -18,6 +18,16 @@ this size that takes too long; models then agree to about 1e-6 of their size."""
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a mapper asks of a first pair and of every image after it; COLMAP's values, but for the angle."""
+
+    init_angle_deg: float = 8.0
+    init_inliers: int = 100
+    pose_inliers: int = 30
+    pose_inlier_share: float = 0.25
+
+
+@dataclass(frozen=True)
 class Adjustment:
     """What bundle adjustment may do."""
 
@@ -28,6 +38,7 @@ class Adjustment:
     threads: int
     two_view_tracks: bool = False
     """Keep points that only two images see: all there are, of two images."""
+    limits: Limits = Limits()
 
     def triangulation(self) -> pycolmap.IncrementalTriangulatorOptions:
         options = pycolmap.IncrementalTriangulatorOptions()
@@ -43,7 +54,15 @@ class Adjustment:
         options.filter_min_tri_angle = self.min_angle_deg
         options.random_seed = self.seed
         options.num_threads = self.threads
+        self.limit(options)
         return options
+
+    def limit(self, options: pycolmap.IncrementalMapperOptions) -> None:
+        """Set what is asked of pairs and images."""
+        options.init_min_tri_angle = self.limits.init_angle_deg
+        options.init_min_num_inliers = self.limits.init_inliers
+        options.abs_pose_min_num_inliers = self.limits.pose_inliers
+        options.abs_pose_min_inlier_ratio = self.limits.pose_inlier_share
 
     def bundle(self, observations: int, last: bool, min_track_length: int = 2) -> pycolmap.BundleAdjustmentOptions:
         options = pycolmap.BundleAdjustmentOptions()

@@ -29,7 +29,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     from recon.sfm.upright import level_frame
 
-    model = pycolmap.Reconstruction(inputs["sfm"][0] / "model")
+    model = pycolmap.Reconstruction(inputs["recover"][0] / "model")
     rng = np.random.default_rng([work.seed, 7])
     records = ImageSet.read(inputs).records
     found, warnings = _from_gps(model, records, config, rng)
@@ -93,4 +93,4 @@ def _arbitrary() -> dict[str, Any]:
     return {"frame": "plane", "metric": False, "source": "none", "unit": "arbitrary", **nothing, "gps_used": 0, "gps_rejected": 0}
 
 
-stage = Stage("georef", ("select", "sfm"), run, seeded=True, memory_mb=800, version=3)
+stage = Stage("georef", ("select", "recover"), run, seeded=True, memory_mb=800, version=3)

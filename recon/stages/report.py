@@ -8,8 +8,8 @@ from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
 _STAGES = (
-    *("ingest", "select", "features", "pairs", "matches", "sfm", "georef"),
-    *("undistort", "depth", "fuse", "mesh", "texture", "products"),
+    *("ingest", "select", "features", "pairs", "matches", "sfm", "recover", "georef"),
+    *("undistort", "depth", "fuse", "sample", "surface", "mesh", "texture", "products"),
 )
 _SECTIONS = tuple(name for name in Config.model_fields if name != "seed")
 

@@ -68,4 +68,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_views(out, [views[record.name] for record in images.records])
 
 
-stage = Stage("undistort", ("ingest", "select", "georef"), run, split, version=2)
+stage = Stage("undistort", ("ingest", "select", "recover", "georef"), run, split, version=2)

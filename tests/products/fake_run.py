@@ -13,7 +13,24 @@ from recon.capture.records import Gps, ImageRecord, write_json, write_records
 from recon.dense.view import Points
 
 HOSTILE = "b/<img src=x onerror=alert(1)> & \"q\" 'r'.jpg"
-STAGES = ("ingest", "select", "features", "pairs", "matches", "sfm", "georef", "undistort", "depth", "fuse", "mesh", "texture", "products")
+STAGES = (
+    "ingest",
+    "select",
+    "features",
+    "pairs",
+    "matches",
+    "sfm",
+    "recover",
+    "georef",
+    "undistort",
+    "depth",
+    "fuse",
+    "sample",
+    "surface",
+    "mesh",
+    "texture",
+    "products",
+)
 ORIGIN = {"lat_deg": 50.8225, "lon_deg": -0.1372, "alt_m": 40.0, "alt_datum": "ellipsoid"}
 SIZE = (640, 480)
 FOCAL_PX = 520.0
@@ -155,7 +172,7 @@ def make_run(root: Path, metric: bool = True, count: int = 12) -> dict[str, tupl
     names = [image.name for image in sorted(model.images.values(), key=lambda image: image.image_id)]
     _write_images(inputs, [*names, "a/left_out.jpg"], metric)
     _write_matches(inputs, names)
-    for stage in ("sfm", "georef"):
+    for stage in ("sfm", "recover", "georef"):
         (inputs[stage][0] / "model").mkdir()
         model.write(inputs[stage][0] / "model")
     _write_sfm(inputs, model)
@@ -211,7 +228,7 @@ def _write_images(inputs: dict[str, tuple[Path, ...]], names: list[str], metric:
         )
     video = {"source": "walk.mp4", "name": "walk", "file": "videos/walk.mp4", "frames": 150, "duration_s": 5.0}
     write_json(inputs["ingest"][0] / "videos.json", {"videos": [video]})
-    for stage in ("ingest", "select"):
+    for stage in ("ingest", "select", "recover"):
         write_records(inputs[stage][0], records)
     write_json(inputs["ingest"][0] / "skipped.json", {"skipped": [{"source": "<b>notes</b>.jpg", "reason": "not an image"}]})
     keyframes = [
@@ -249,4 +266,6 @@ def _write_sfm(inputs: dict[str, tuple[Path, ...]], model: pycolmap.Reconstructi
         "per_image": per_image,
         "warnings": [{"code": "weak_link", "message": "image <i>a/003.jpg</i> hangs on one neighbour", "remedy": "take more photos there"}],
     }
-    write_json(inputs["sfm"][0] / "sfm.json", sfm)
+    for stage in ("sfm", "recover"):
+        write_json(inputs[stage][0] / "sfm.json", sfm)
+    write_json(inputs["recover"][0] / "recovery.json", {"needed": False, "steps": [], "warnings": []})

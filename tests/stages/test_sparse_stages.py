@@ -25,9 +25,10 @@ from recon.stages.features import stage as features
 from recon.stages.georef import stage as georef
 from recon.stages.matches import stage as matches
 from recon.stages.pairs import stage as pairs
+from recon.stages.recover import stage as recover
 from recon.stages.sfm import stage as sfm
 
-CHAIN = (features, pairs, matches, sfm, georef)
+CHAIN = (features, pairs, matches, sfm, recover, georef)
 GPS_NOISE_M = 0.3
 HOME = LocalFrame.at(47.3, 8.5, 400.0)
 

@@ -29,7 +29,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
 
     model is georef's (world frame), by_views the number of dense points that 0, 1, 2, ... images agree on.
     """
-    sfm, georef = read_json(inputs["sfm"][0] / "sfm.json"), read_json(inputs["georef"][0] / "georef.json")
+    sfm, georef = read_json(inputs["recover"][0] / "sfm.json"), read_json(inputs["georef"][0] / "georef.json")
     mesh, texture = read_json(inputs["mesh"][0] / "mesh.json"), read_json(inputs["texture"][0] / "texture.json")
     records = ImageSet.read(inputs).records
     keyframes = [row for folder in inputs["select"] for row in read_json(folder / "keyframes.json").get("frames", [])]
@@ -54,6 +54,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
         "mesh": {key: value for key, value in mesh.items() if key != "warnings"},
         "texture": {"coverage": texture.get("seen_share"), **{key: value for key, value in texture.items() if key != "warnings"}},
         "matching": _matching(inputs),
+        "recovery": _recovery(inputs),
         "per_image": _per_image(model, records, sfm),
         "stages": stage_rows(inputs),
         "files": read_json(inputs["products"][0] / "products.json").get("files", []),
@@ -61,7 +62,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
         "seed": config.seed,
         "config": config.model_dump(mode="json"),
     }
-    told = {stage: _told(inputs, stage, file) for stage, file in _WARNING_FILES.items()}
+    told = {stage: _told(inputs, folder, file) for stage, (folder, file) in _WARNING_FILES.items()}
     told["depth"] = coverage_warnings(views)
     facts["seconds"] = _total(facts["stages"], "seconds", sum)
     facts["peak_mb"] = _total(facts["stages"], "peak_mb", max)
@@ -71,14 +72,16 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
 
 
 _WARNING_FILES = {
-    "select": "keyframes.json",
-    "pairs": "pairs.json",
-    "sfm": "sfm.json",
-    "georef": "georef.json",
-    "fuse": "fuse.json",
-    "mesh": "mesh.json",
-    "texture": "texture.json",
+    "select": ("select", "keyframes.json"),
+    "pairs": ("pairs", "pairs.json"),
+    "sfm": ("recover", "sfm.json"),  # of the model that was built in the end
+    "recover": ("recover", "recovery.json"),
+    "georef": ("georef", "georef.json"),
+    "fuse": ("fuse", "fuse.json"),
+    "mesh": ("mesh", "mesh.json"),
+    "texture": ("texture", "texture.json"),
 }
+"""Who tells a warning: its stage's folder, and the file there."""
 
 
 def versions() -> dict[str, str]:
@@ -191,7 +194,9 @@ def _scale(georef: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _matching(inputs: Inputs) -> dict[str, Any]:
-    rows = [row for folder in inputs["matches"] for row in read_json(folder / "matches.json")["pairs"]]
+    (recovered,) = (folder / "matches.json" for folder in inputs["recover"])
+    files = [recovered] if recovered.is_file() else [folder / "matches.json" for folder in inputs["matches"]]
+    rows = [row for file in files for row in read_json(file)["pairs"]]
     edges = sorted(([row["name1"], row["name2"], row["inliers"]] for row in rows if row["inliers"]), key=lambda edge: (-edge[2], edge))
     return {
         "pairs": len(rows),
@@ -199,6 +204,12 @@ def _matching(inputs: Inputs) -> dict[str, Any]:
         "sources": read_json(inputs["pairs"][0] / "pairs.json").get("sources", {}),
         "edges": edges,
     }
+
+
+def _recovery(inputs: Inputs) -> dict[str, Any] | None:
+    """The log of what was done about images that did not come together; None where that was not needed."""
+    told = read_json(inputs["recover"][0] / "recovery.json")
+    return {key: value for key, value in told.items() if key != "warnings"} if told["steps"] else None
 
 
 def _per_image(model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...], sfm: Mapping[str, Any]) -> list[dict[str, Any]]:

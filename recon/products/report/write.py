@@ -34,7 +34,7 @@ def write_report(config: Config, inputs: Inputs, out: Path, work: Work) -> None:
     mesh = TexturedMesh.load(inputs["texture"][0])
     orbit = orbit_of(mesh, centers)
     points = read_some_points(inputs, max(_MAP_POINTS, config.report.max_points))
-    residuals = read_json(inputs["sfm"][0] / "sfm.json").get("per_image", {})
+    residuals = read_json(inputs["recover"][0] / "sfm.json").get("per_image", {})
     scene = make_scene(config.report, points, mesh, model, residuals, orbit)
     work.tell(0.8)
     page = render_page(facts, _charts(facts, points), scene, inputs["products"][0] / "preview.png")
