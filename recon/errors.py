@@ -15,7 +15,8 @@
     ├── ResourceError         the machine, not the capture
     │   ├── DiskFull
     │   ├── OutOfMemory
-    │   └── MissingPart       a library or system package that is not installed
+    │   └── MissingPart       a library, system package or file of weights that is not installed
+    │       └── DamagedWeights    ... or that is there, but not what it must be
     ├── StageCrashed          third-party code ended the worker process
     ├── StageFailed           a fault in recon itself
     ├── Busy                  another run holds this output folder
@@ -99,6 +100,10 @@ class OutOfMemory(ResourceError):
 
 class MissingPart(ResourceError):
     code = "missing_part"
+
+
+class DamagedWeights(MissingPart):
+    code = "damaged_weights"
 
 
 class StageCrashed(ReconError):

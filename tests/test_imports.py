@@ -19,7 +19,7 @@ LAYERS = (
     {"process", "doctor"},
     {"batch"},
     {"terminal"},
-    {"cli", "__main__", "bench"},
+    {"cli", "models_cli", "__main__", "bench"},
 )
 
 

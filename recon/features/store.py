@@ -18,14 +18,19 @@ class Features:
     """Keypoints of one image with their descriptors."""
 
     keypoints: NDArray[np.float32]
-    """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x]; coarsest first."""
-    descriptors: NDArray[np.uint8]
-    """(N, 128), length about 512."""
+    """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x]; coarsest (learned: strongest) first."""
+    descriptors: NDArray[Any]
+    """(N, 128) uint8 of length about 512 (SIFT), or (N, D) float16 of unit length (a learned kind)."""
     rgb: NDArray[np.uint8]
     """(N, 3) colour of the image there, for the points that come of it."""
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether a network made the descriptors: those of SIFT are 8 bit."""
+        return bool(self.descriptors.dtype != np.uint8)
 
     @classmethod
     def none(cls) -> Features:
