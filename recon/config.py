@@ -41,8 +41,13 @@ class Camera(Section):
 
 
 class Features(Section):
+    kind: Literal["auto", "sift", "aliked", "disk", "xfeat"] = Field(
+        "auto", description="auto: aliked where torch sees a GPU and the weights are at hand, else sift"
+    )
     max_size_px: int = Field(1600, ge=64, description="longer side at which keypoints are detected")
     max_keypoints: int = Field(8192, ge=64)
+    learned_size_px: int = Field(1024, ge=128, description="longer side at which a network looks for keypoints")
+    learned_keypoints: int = Field(2048, ge=64, description="... and how many it gives at most")
     peak_threshold: float = Field(0.0066, gt=0, description="least difference of Gaussians, grey values in 0..1")
 
 
@@ -54,6 +59,7 @@ class Pairs(Section):
 
 
 class Matches(Section):
+    kind: Literal["auto", "nearest", "lightglue"] = Field("auto", description="auto: lightglue for learned keypoints, nearest for SIFT")
     ratio: float = Field(0.85, gt=0, le=1, description="nearest over second-nearest descriptor distance")
     max_error_px: float = Field(4.0, gt=0, description="epipolar error in original pixels at 1600 px; grows with the image")
     min_inliers: int = Field(15, ge=8)

@@ -45,7 +45,9 @@ def examine() -> list[Part]:
         _library("HEIC photos", "pillow_heif", lambda module: f"libheif {module.libheif_version()}", "pillow-heif"),
         _library("DNG photos", "rawpy", lambda _: "LibRaw", "rawpy", needed=False),
         _library("LAZ point clouds", "lazrs", lambda _: "", "lazrs"),
-        _library("torch (learned matching)", "torch", _about_torch, "torch", needed=False),
+        _library("torch (learned matching)", "torch", _about_torch, "'recon[learned]'", needed=False),
+        _library("kornia (learned matching)", "kornia", lambda _: "ALIKED, DISK, XFeat, LightGlue", "'recon[learned]'", needed=False),
+        _weights(),
         _cuda(),
         _memory(),
         _disk(Path.cwd()),
@@ -76,6 +78,15 @@ def _about_ffmpeg(module: Any) -> str:
 
 def _about_torch(module: Any) -> str:
     return "CUDA" if module.cuda.is_available() else "CPU"
+
+
+def _weights() -> Part:
+    from recon.models.find import located
+    from recon.models.manifest import MANIFEST
+
+    missing = [weights.name for weights in MANIFEST if located(weights) is None]
+    detail = f"{len(MANIFEST) - len(missing)} of {len(MANIFEST)}" + (f"; missing: {', '.join(missing)}" if missing else "")
+    return Part("weights (learned matching)", not missing, detail, "recon models pull", needed=False)
 
 
 def _cuda() -> Part:

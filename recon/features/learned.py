@@ -100,21 +100,30 @@ def _keypoints(xy: NDArray[np.float32], picture: Picture, scale_px: float) -> ND
 
 
 def turned_back(xy: NDArray[np.float32], size: tuple[int, int], turn: int) -> NDArray[np.float64]:
-    """(N, 2) points of an image of this size (width, height) in the image that it was made of by so many quarter turns counterclockwise."""
+    """(N, 2) points of an image of this size (width, height) in the one that it was made of by quarter turns counterclockwise."""
     x, y = xy[:, 0].astype(np.float64), xy[:, 1].astype(np.float64)
     width, height = size
     places = {0: (x, y), 1: (height - y, x), 2: (width - x, height - y), 3: (y, width - x)}
     return np.column_stack(places[turn % 4])
 
 
+def as_seen(features: Features, size: tuple[int, int]) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """(N, 2) keypoints of an image of this size, and the size, after the quarter turns in which the network saw it."""
+    xy, (width, height) = features.keypoints[:, :2].astype(np.float64), size
+    turn = round(float(features.keypoints[0, 3]) / (np.pi / 2)) % 4 if len(features) else 0
+    seen = size if turn % 2 == 0 else (height, width)
+    return turned_back(xy, size, -turn % 4), seen
+
+
 def tensors_of(features: Sequence[Features], sizes: Sequence[tuple[int, int]], device: torch.device) -> dict[str, torch.Tensor]:
     """Images of equally many keypoints as one batch: ``keypoints`` (B, N, 2), ``descriptors`` (B, N, D), ``image_size`` (B, 2)."""
-    keypoints = np.stack([row.keypoints[:, :2] - np.float32(0.5) for row in features])
+    seen = [as_seen(row, size) for row, size in zip(features, sizes, strict=True)]
+    keypoints = np.stack([xy - 0.5 for xy, _ in seen]).astype(np.float32)
     descriptors = np.stack([row.descriptors for row in features])
     return {
         "keypoints": torch.from_numpy(keypoints).to(device),
         "descriptors": torch.from_numpy(descriptors).to(device).float(),
-        "image_size": torch.tensor(np.asarray(sizes, np.float32), device=device),
+        "image_size": torch.tensor(np.asarray([size for _, size in seen], np.float32), device=device),
     }
 
 

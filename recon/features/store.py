@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.records import read_json, write_json
+from recon.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Features:
     """Keypoints of one image with their descriptors."""
 
     keypoints: NDArray[np.float32]
-    """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x]; coarsest (learned: strongest) first."""
+    """(N, 4): x, y [px, first pixel's centre at 0.5, 0.5], scale [px], angle [rad, clockwise from x];
+    coarsest first (learned ones: strongest)."""
     descriptors: NDArray[Any]
     """(N, 128) uint8 of length about 512 (SIFT), or (N, D) float16 of unit length (a learned kind)."""
     rgb: NDArray[np.uint8]
@@ -42,16 +44,19 @@ class Features:
         return Features((self.keypoints * factors).astype(np.float32), self.descriptors, self.rgb)
 
 
+SIFT = "sift"
+KINDS_DIFFER = "Set features.kind: auto takes what each machine can do"
 _ARRAYS = ("keypoints", "descriptors", "rgb")
 
 
-def write_features(folder: Path, names: Sequence[str], features: Iterable[Features]) -> None:
-    """``index.json`` and an array each of keypoints, descriptors and colours of a block of images."""
+def write_features(folder: Path, names: Sequence[str], features: Iterable[Features], kind: str = SIFT) -> None:
+    """``index.json`` and an array each of keypoints, descriptors and colours of a block of images; ``kind`` as in ``features.kind``."""
     rows = list(features)
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
     for array in _ARRAYS:
         np.save(folder / f"{array}.npy", np.concatenate([getattr(row, array) for row in rows]))
-    write_json(folder / "index.json", {"names": list(names), "offsets": offsets.tolist()})
+    index: dict[str, Any] = {"names": list(names), "offsets": offsets.tolist()}
+    write_json(folder / "index.json", index if kind == SIFT else index | {"kind": kind})
 
 
 class FeatureStore(Mapping[str, Features]):
@@ -60,11 +65,18 @@ class FeatureStore(Mapping[str, Features]):
     def __init__(self, folders: Iterable[Path]) -> None:
         self._where: dict[str, tuple[Path, int, int]] = {}
         self._blocks: dict[Path, Features] = {}
+        kinds = set()
         for folder in folders:
             index = read_json(folder / "index.json")
+            kinds.add(index.get("kind", SIFT))
             offsets = index["offsets"]
             for name, start, end in zip(index["names"], offsets, offsets[1:], strict=False):
                 self._where[name] = (folder, start, end)
+
+        if len(kinds) > 1:
+            raise ConfigError(f"keypoints of one run are of several kinds ({', '.join(sorted(kinds))}): its machines differ", KINDS_DIFFER)
+        self.kind: str = next(iter(kinds), SIFT)
+        """As in ``features.kind``, never ``auto``."""
 
     def __getitem__(self, name: str) -> Features:
         folder, start, end = self._where[name]

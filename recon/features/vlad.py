@@ -95,4 +95,5 @@ def _nearest(descriptors: NDArray[np.float32], centres: NDArray[np.float32]) -> 
 
 
 def _coarsest(features: Features) -> NDArray[np.float32]:
-    return features.descriptors[:_KEYPOINTS_AN_IMAGE].astype(np.float32) / np.float32(512)
+    length = 1 if features.is_learned else 512
+    return features.descriptors[:_KEYPOINTS_AN_IMAGE].astype(np.float32) / np.float32(length)

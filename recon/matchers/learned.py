@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,10 +38,11 @@ _PAIRS_AT_ONCE = 16
 class LearnedMatching:
     """One learned extractor with its matcher on one device."""
 
-    def __init__(self, kind: Kind, extractor: Extractor, glue: Glue, device: torch.device) -> None:
+    def __init__(self, kind: Kind, extractor: Extractor, glue: Glue, device: torch.device, threads: int = 1) -> None:
         """``load`` is the way to make one."""
         from recon.models.device import Frugal
 
+        self._threads = max(1, threads) if device.type == "cpu" else 1
         self.kind = kind
         self.width = extractor.width
         self._extractor, self._glue = extractor, glue
@@ -48,11 +50,12 @@ class LearnedMatching:
         self._matching = Frugal(device, glue.to, f"{kind} matching", 1 if device.type == "cpu" else _PAIRS_AT_ONCE)
 
     @classmethod
-    def load(cls, kind: Kind, device: str = "cpu", model_dir: Path | None = None) -> LearnedMatching:
+    def load(cls, kind: Kind, device: str = "cpu", model_dir: Path | None = None, threads: int = 1) -> LearnedMatching:
         """With the weights of ``model_dir`` or wherever else ``recon.models.find`` finds them.
 
-        Raises MissingPart without torch, kornia, the device or the weights; DamagedWeights (one of them) for weights that are
-        not what they must be.
+        On the CPU ``match_many`` works on as many pairs side by side as there are ``threads``, each on one core: a network's
+        sums depend on the number of cores that share them, and results must not. Raises MissingPart without torch, kornia, the
+        device or the weights; DamagedWeights (one of them) for weights that are not what they must be.
         """
         try:
             from recon.matchers.lightglue import Glue
@@ -60,7 +63,7 @@ class LearnedMatching:
         except ImportError as error:
             raise MissingPart(f"learned matching needs {error.name or 'torch'}", "Run: pip install 'recon[learned]'") from None
         where = device_of(device)
-        return cls(kind, _extractor(kind, model_dir), Glue(kind, model_dir), where)
+        return cls(kind, _extractor(kind, model_dir), Glue(kind, model_dir), where, threads)
 
     def features(self, path: Path, mask_path: Path | None, size: Size, max_size_px: int, max_keypoints: int, turn: int = 0) -> Features:
         """Keypoints of an image file, strongest first, found at ``max_size_px`` and given in pixels of the original ``size``.
@@ -74,8 +77,10 @@ class LearnedMatching:
     def features_of(self, picture: Picture, max_keypoints: int) -> Features:
         """As ``features``, of an image that was read already."""
         from recon.features.learned import extract
+        from recon.models.device import on_one_core
 
         def work(pictures: Sequence[Picture], device: torch.device) -> list[Features]:
+            on_one_core()
             return [extract(self._extractor, one, max_keypoints, device) for one in pictures]
 
         (found,) = self._extracting.run([picture], work)
@@ -89,6 +94,11 @@ class LearnedMatching:
     def match_many(self, pairs: Iterable[Pair]) -> Iterator[Found]:
         """The matches of many pairs, in their order; on a GPU those of equally many keypoints go in batches."""
         waiting = iter(pairs)
+        if self._threads > 1:
+            with ThreadPoolExecutor(self._threads) as pool:
+                while chunk := list(islice(waiting, 4 * self._threads)):
+                    yield from pool.map(lambda pair: self._match_chunk([pair])[0], chunk)
+            return
         while chunk := list(islice(waiting, 2 * self._matching.batch)):
             yield from self._match_chunk(chunk)
 
@@ -105,10 +115,18 @@ class LearnedMatching:
         return found
 
 
+@lru_cache(maxsize=2)
+def loaded(kind: Kind, device: str, threads: int) -> LearnedMatching:
+    """As ``LearnedMatching.load``, once a process: shards follow one another."""
+    return LearnedMatching.load(kind, device, threads=threads)
+
+
 def _matched(glue: Glue, pairs: Sequence[Pair], device: torch.device) -> list[Found]:
     """Of one batch."""
     from recon.features.learned import tensors_of
+    from recon.models.device import on_one_core
 
+    on_one_core()
     image0 = tensors_of([pair[0] for pair in pairs], [pair[1] for pair in pairs], device)
     image1 = tensors_of([pair[2] for pair in pairs], [pair[3] for pair in pairs], device)
     rows = [(matches.cpu().numpy(), scores.float().cpu().numpy()) for matches, scores in glue(image0, image1)]
@@ -127,3 +145,8 @@ def _extractor(kind: Kind, model_dir: Path | None) -> Extractor:
     from recon.features.aliked import Aliked
 
     return Aliked(model_dir)
+
+
+def kind_of(name: str) -> Kind:
+    """A learned kind by its name; ValueError for any other."""
+    return KINDS[KINDS.index(name)]  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ class Glue:
         self._stops = (self.network.conf.depth_confidence, self.network.conf.width_confidence)
 
     def to(self, device: torch.device) -> None:
-        """On the CPU a pair stops early and drops points that match nothing; elsewhere pairs share a batch, and none may wait for another."""
+        """On the CPU a pair stops early and drops points that match nothing; elsewhere the pairs of a batch all go to the end."""
         self.network.to(device)
         conf = self.network.conf
         conf.depth_confidence, conf.width_confidence = self._stops if device.type == "cpu" else (-1, -1)

@@ -19,6 +19,8 @@ AGREE = 10
 """Agreeing matches from which on a pair counts. Of 1,000 pairs of photos of different places, none had more than 6 that turn and grow
 alike, of 1,000 keypoints each."""
 _RATIO = 0.85
+_COSINE = 0.8
+"""Of learned descriptors, below which they do not show the same."""
 _BINS = 24
 _SCALE = 0.6
 """Natural logarithm of how far a match's change of scale may be from what is typical of the pair."""
@@ -29,7 +31,7 @@ _FEWEST = 8
 
 def agreeing(first: Features, second: Features, keypoints: int = KEYPOINTS) -> NDArray[np.uint32]:
     """(M, 2) matches of the coarsest keypoints that turn and grow alike (Lowe, IJCV 2004, section 7.3) and obey one epipolar geometry."""
-    pairs, _ = match(first.descriptors[:keypoints], second.descriptors[:keypoints], _RATIO)
+    pairs = _nearest(first, second, keypoints)
     if len(pairs) < _FEWEST:
         return pairs[:0]
     one, two = first.keypoints[pairs[:, 0]], second.keypoints[pairs[:, 1]]
@@ -52,6 +54,19 @@ def agreements(
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, threads)) as pool:
         return list(pool.map(one, pairs))
+
+
+def _nearest(first: Features, second: Features, keypoints: int) -> NDArray[np.uint32]:
+    """(M, 2) mutual nearest descriptors of the first keypoints: those of SIFT by the ratio test, learned ones by their cosine."""
+    one, two = first.descriptors[:keypoints], second.descriptors[:keypoints]
+    if not first.is_learned:
+        return match(one, two, _RATIO)[0]
+    if len(one) == 0 or len(two) == 0:
+        return np.zeros((0, 2), np.uint32)
+    product = one.astype(np.float32) @ two.astype(np.float32).T
+    there, back = product.argmax(axis=1), product.argmax(axis=0)
+    own = np.flatnonzero((back[there] == np.arange(len(one))) & (product.max(axis=1) > _COSINE))
+    return np.column_stack([own, there[own]]).astype(np.uint32)
 
 
 def _alike(one: NDArray[np.float32], two: NDArray[np.float32]) -> NDArray[np.bool_]:

