@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from recon import __version__
+from recon import __version__, models_cli
 from recon.errors import Cancelled, ConfigError, DiskFull, InputError, MissingPart, ReconError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Photos and video in, a measured 3D model out.",
     rich_markup_mode=None,
 )
+app.add_typer(models_cli.app, name="models")
 _err = Console(stderr=True)
 
 InputPath = Annotated[Path, typer.Argument(metavar="INPUT", help="A video, a photo, a folder of photos and/or videos, or a zip of these.")]
