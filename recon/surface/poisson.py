@@ -37,7 +37,7 @@ class Cube:
     @property
     def cell(self) -> float:
         """Edge of the finest cell, world units."""
-        return self.side / 2**self.depth
+        return self.side / (1 << self.depth)
 
     def cells(self, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
         """(N, 3) places in finest cells from the cube's least corner."""
