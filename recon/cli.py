@@ -185,12 +185,12 @@ def inspect(
     import tempfile
 
     with told(as_json):
-        from recon.capture.source import kind_of, open_source
+        from recon.capture.source import is_media, open_source
         from recon.inspect import inspect as look
         from recon.terminal import inspection
 
         # a zip is unpacked beside itself: the system's folder for temporary files may be small, or memory
-        beside = capture.is_file() and kind_of(capture.name) == "ignored" and os.access(capture.parent, os.W_OK)
+        beside = capture.is_file() and not is_media(capture.name) and os.access(capture.parent, os.W_OK)
         with tempfile.TemporaryDirectory(prefix=".recon-inspect-", dir=capture.parent if beside else None) as scratch:
             found = look(open_source(capture, Path(scratch), hashed=False), preflight=not quick)
         if as_json:
@@ -220,7 +220,7 @@ def simulate(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the capture and its truth.")],
     images: Annotated[int | None, typer.Option(help="Number of photos, or of frames of a video.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels.")] = None,
-    video: Annotated[bool | None, typer.Option("--video/--photos", help="H.264 video or photos (object and glasses).")] = None,
+    video: Annotated[bool | None, typer.Option("--video/--photos", help="H.264 video or photos (not room).")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     noise: Annotated[float, typer.Option(help="Sigma of the image noise, grey levels.")] = 1.5,
     shutter_s: Annotated[float, typer.Option(help="Exposure time: motion blur.")] = 0.0,
@@ -228,6 +228,7 @@ def simulate(
     distortion: Annotated[str, typer.Option(help="k, or k1,k2,p1,p2 (glasses: k1..k4).")] = "",
     gps_noise_m: Annotated[float, typer.Option(help="Sigma of each GPS coordinate.")] = 0.5,
     gps_bias_m: Annotated[str, typer.Option(metavar="E,N,U", help="The same for all images.")] = "0,0,0",
+    gps_offset_s: Annotated[float, typer.Option(help="Clock of a drone video's telemetry minus the video's.")] = 0.0,
     depth: Annotated[bool, typer.Option(help="Write true depth maps.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -248,6 +249,7 @@ def simulate(
             distortion=_numbers("--distortion", distortion, float),
             gps_noise_m=gps_noise_m,
             gps_bias_m=_numbers("--gps-bias-m", gps_bias_m, float),
+            gps_offset_s=gps_offset_s,
             depth=depth,
         )
         if as_json:

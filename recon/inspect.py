@@ -10,11 +10,13 @@ from typing import Literal
 
 from recon.capture import photos, quality, video
 from recon.capture.duplicates import distance_m
+from recon.capture.flightpath import track_of
 from recon.capture.names import listed
 from recon.capture.photos import Header
 from recon.capture.records import Gps, Record
 from recon.capture.sampling import SampleFound, sample_photos, sample_video
 from recon.capture.source import Source, SourceFile
+from recon.capture.telemetry import Track
 from recon.capture.video import VideoInfo
 from recon.config import PRESETS, Config, parse
 from recon.cost import Cost, estimate
@@ -38,6 +40,24 @@ class CameraFound(Record):
     focal_source: Literal["exif", "exif_35mm", "none"]
 
 
+class TelemetryFound(Record):
+    """Where a video was filmed, as its device wrote it."""
+
+    format: str
+    """Maker, container and dialect."""
+    entries: int
+    positions: int
+    """Those that can be true, where the place is new."""
+    start_s: float | None
+    end_s: float | None
+    extent_m: float
+    alt_datum: str
+    sigma_m: tuple[float, float] | None
+    """Median horizontal and vertical standard deviation."""
+    gimbal: bool
+    warnings: tuple[str, ...]
+
+
 class VideoFound(Record):
     source: str
     width: int
@@ -49,6 +69,7 @@ class VideoFound(Record):
     frames: int | None
     keyframes_estimated: int
     sample: SampleFound | None
+    telemetry: TelemetryFound | None = None
 
 
 class GpsSpan(Record):
@@ -106,7 +127,8 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     ignored += [IgnoredFile(source=copy.relative, reason=f"the same content as {first.relative}") for copy, first in copies]
     gone = {copy.name for copy, _ in copies}
     headers = [(file, header) for file, header in headers if file.name not in gone]
-    found = [_video_found(file, info, config) for file, info in videos if file.name not in gone]
+    beside = source.telemetry
+    found = [_video_found(file, info, config, beside.get(file.name)) for file, info in videos if file.name not in gone]
     sample = sample_photos(headers, config)
     keyframes = sum(row.keyframes_estimated for row in found)
     images = min(config.select.max_images, len(headers) + keyframes)
@@ -165,7 +187,7 @@ def _exact_copies(files: Sequence[SourceFile]) -> list[tuple[SourceFile, SourceF
     return copies
 
 
-def _video_found(file: SourceFile, info: VideoInfo, config: Config) -> VideoFound:
+def _video_found(file: SourceFile, info: VideoInfo, config: Config, beside: SourceFile | None) -> VideoFound:
     keyframes = round((info.duration_s or 0) * _KEYFRAMES_HZ)
     return VideoFound(
         source=file.relative,
@@ -178,6 +200,24 @@ def _video_found(file: SourceFile, info: VideoInfo, config: Config) -> VideoFoun
         frames=info.frames,
         keyframes_estimated=max(2, min(keyframes, info.frames or keyframes)),
         sample=sample_video(file, info, config),
+        telemetry=_telemetry_found(track_of(file, beside, info.duration_s)),
+    )
+
+
+def _telemetry_found(track: Track | None) -> TelemetryFound | None:
+    if track is None:
+        return None
+    return TelemetryFound(
+        format=track.format,
+        entries=track.entries,
+        positions=len(track),
+        start_s=round(float(track.times_s[0]), 3) if len(track) else None,
+        end_s=round(float(track.times_s[-1]), 3) if len(track) else None,
+        extent_m=round(track.extent_m, 1),
+        alt_datum=track.alt_datum,
+        sigma_m=(statistics.median(track.sigma_m[:, 0].tolist()), statistics.median(track.sigma_m[:, 1].tolist())) if len(track) else None,
+        gimbal=len(track.gimbal_times_s) > 0,
+        warnings=track.warnings,
     )
 
 
@@ -230,10 +270,12 @@ def _warnings(
     for row in videos:
         if row.sample:
             yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
+        if row.telemetry:
+            yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
     if headers and not any(header.focal_px for _, header in headers):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
-    if headers and with_gps < 3:
+    if headers and with_gps < 3 and not any(row.telemetry and row.telemetry.positions for row in videos):
         yield f"{with_gps} photos have GPS: the model will have no metric scale"
 
 

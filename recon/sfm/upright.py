@@ -25,13 +25,9 @@ def up_in_model(
     way, come from the images' up side, or for cameras that look straight down from their backs. A dominant plane of the
     points nearby takes over.
     """
-    stated = np.isfinite(pitches_deg)
-    if stated.any():
-        pitch = np.radians(pitches_deg[stated])
-        up_in_cam = np.column_stack([np.zeros(len(pitch)), -np.cos(pitch), np.sin(pitch)])
-        mean = np.einsum("nji,nj->ni", rotations[stated], up_in_cam).mean(0)
-        if np.linalg.norm(mean) > 0.9:
-            return _snapped_to_plane(mean / np.linalg.norm(mean), xyz, rng)
+    by_gimbal = up_by_gimbal(rotations, pitches_deg)
+    if by_gimbal is not None:
+        return _snapped_to_plane(by_gimbal, xyz, rng)
     side_up, back = -rotations[:, 1].mean(0), -rotations[:, 2].mean(0)
     rough = side_up if np.linalg.norm(side_up) > 0.5 else back + side_up
     rough = rough / max(float(np.linalg.norm(rough)), 1e-12)
@@ -41,6 +37,18 @@ def up_in_model(
         level = axes[2] * np.sign(axes[2] @ rough or 1.0)
         up = level if level @ rough > 0.5 else rough
     return _snapped_to_plane(up, xyz, rng)
+
+
+def up_by_gimbal(rotations: NDArray[np.float64], pitches_deg: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """(3,) unit vector that points up as gimbals without roll state it (see ``up_in_model``); None without, or where they contradict."""
+    stated = np.isfinite(pitches_deg)
+    if not stated.any():
+        return None
+    pitch = np.radians(pitches_deg[stated])
+    up_in_cam = np.column_stack([np.zeros(len(pitch)), -np.cos(pitch), np.sin(pitch)])
+    mean = np.einsum("nji,nj->ni", rotations[stated], up_in_cam).mean(0)
+    length = float(np.linalg.norm(mean))
+    return mean / length if length > 0.9 else None
 
 
 def _snapped_to_plane(up: NDArray[np.float64], xyz: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from recon.capture.records import write_json
 from recon.errors import ConfigError, InputError
 from recon.simulate.cameras import Trajectory, gimbal_rotation, lawnmower, orbit, path_length, room_walk, shaken
+from recon.simulate.flight import FLIGHT_FPS, eight, write_subtitles
 from recon.simulate.options import KINDS, Options, Origin, StockpileTruth, Truth
 from recon.simulate.render import render_depth, render_moving, row_times
 from recon.simulate.scenes import Scene, Stockpile, object_scene, room_scene, terrain_scene
@@ -43,6 +44,8 @@ class Plan:
     readout_s: float = 0.0
     gimbal_deg: tuple[tuple[float, float, float], ...] = ()
     stockpile: Stockpile | None = None
+    fps: int = FPS
+    """Of a video."""
 
 
 def capture(kind: str, out: Path, options: Options) -> Truth:
@@ -51,7 +54,7 @@ def capture(kind: str, out: Path, options: Options) -> Truth:
         raise InputError(f"{out} holds a simulated capture already", "remove it or choose another folder")
     plan = plan_capture(kind, options)
     out.mkdir(parents=True, exist_ok=True)
-    _write_capture(kind, plan, options, out)
+    write_capture(kind, plan, options, out)
     return _write_truth(kind, plan, options, out)
 
 
@@ -59,7 +62,7 @@ def plan_capture(kind: str, options: Options) -> Plan:
     """Scene, camera and path of a capture, without a picture taken. Raises ConfigError for options that do not fit."""
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of capture: {kind}", f"choose one of {', '.join(KINDS)}")
-    if options.video and kind not in ("object", "glasses"):
+    if options.video and kind not in ("object", "glasses", "drone"):
         raise ConfigError(f"{kind} takes photos, not a video", "leave video out")
     allowed = (0, 4) if kind == "glasses" else (0, 1, 4)
     if len(options.distortion) not in allowed:
@@ -98,6 +101,8 @@ def _object(options: Options) -> Plan:
 
 
 def _drone(options: Options) -> Plan:
+    if options.video:
+        return _drone_video(options)
     images = options.images or 24
     camera = make_camera(options.size or (1600, 1200), 0.8, options.distortion)
     footprint = np.array([camera.height, camera.width]) * SURVEY_ALTITUDE_M / camera.mean_focal_length()
@@ -109,6 +114,14 @@ def _drone(options: Options) -> Plan:
     scene, pile = terrain_scene((float(half[0]), float(half[1])), options.seed)
     names = [f"DJI_{n + 1:04d}.JPG" for n in range(images)]
     return Plan(scene, camera, path, path.times_s, names, gimbal_deg=gimbal, stockpile=pile)
+
+
+def _drone_video(options: Options) -> Plan:
+    images = options.images or 400
+    times = np.arange(images) / FLIGHT_FPS
+    camera = make_camera(options.size or (640, 480), 0.8, options.distortion)
+    scene, pile = terrain_scene((180.0, 160.0), options.seed)
+    return Plan(scene, camera, eight(images / FLIGHT_FPS), times, _names(images, True), True, stockpile=pile, fps=FLIGHT_FPS)
 
 
 def _room(options: Options) -> Plan:
@@ -133,9 +146,13 @@ def _names(images: int, video: bool) -> list[str]:
     return [f"{VIDEO_NAME}/{n:06d}.jpg" if video else f"{n:04d}.jpg" for n in range(images)]
 
 
-def _write_capture(kind: str, plan: Plan, options: Options, out: Path) -> None:
+def write_capture(kind: str, plan: Plan, options: Options, out: Path) -> None:
+    """The photos or the video of a plan, as its device stores them."""
     if plan.video:
-        write_video(out / VIDEO_NAME, pictures(plan, options), (plan.camera.width, plan.camera.height), FPS)
+        write_video(out / VIDEO_NAME, pictures(plan, options), (plan.camera.width, plan.camera.height), plan.fps)
+        if kind == "drone":
+            noise = options.gps_noise_m, options.gps_bias_m, options.gps_offset_s, _rng(options, GPS)
+            write_subtitles((out / VIDEO_NAME).with_suffix(".SRT"), plan.path, len(plan.times_s), ORIGIN, *noise)
         return
     tags = _drone_tags(plan, options) if kind == "drone" else [(_plain_exif(plan, time_s), "") for time_s in plan.times_s]
     for name, rgb, (exif, xmp) in zip(plan.names, pictures(plan, options), tags, strict=True):
@@ -212,7 +229,7 @@ def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
         )
         if pile
         else None,
-        fps=FPS if plan.video else None,
+        fps=plan.fps if plan.video else None,
         readout_s=plan.readout_s,
     )
     truth.write(folder)

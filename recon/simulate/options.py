@@ -24,7 +24,7 @@ class Options(BaseModel):
     images: int | None = Field(None, ge=2, description="number of photos, or of frames of a video")
     size: tuple[Side, Side] | None = Field(None, description="width and height [px]; even numbers for video")
     seed: int = Field(0, ge=0)
-    video: bool | None = Field(None, description="an H.264 video instead of photos (object and glasses only)")
+    video: bool | None = Field(None, description="an H.264 video instead of photos (not room); a drone's has telemetry beside it")
     noise: float = Field(1.5, ge=0, description="standard deviation of the image noise, grey levels of 255")
     shutter_s: float = Field(0.0, ge=0, description="exposure time, in which a moving camera blurs the picture")
     exposure_ev: float = Field(0.0, ge=0, description="standard deviation of brightness changes between images, stops")
@@ -33,6 +33,7 @@ class Options(BaseModel):
     )
     gps_noise_m: float = Field(0.5, ge=0, description="standard deviation of each GPS coordinate")
     gps_bias_m: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="east, north, up, the same for all images")
+    gps_offset_s: float = Field(0.0, ge=-3, le=3, description="the clock of a drone video's telemetry minus the video's")
     depth: bool = Field(False, description="write truth/depth/NAME.npz")
 
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.capture.records import ImageRecord, ImageSet, write_json
+from recon.capture.records import ImageRecord, ImageSet, read_json, write_json
+from recon.capture.telemetry import TRACK_FILE, Track
 from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from recon.sfm.georeference import Georeference
 
+_TILT_DEG = 10.0
 _DATUMS = {
     "ellipsoid": "heights are above the WGS84 ellipsoid",
     "sea_level": "heights are above mean sea level, as the device states",
@@ -32,7 +35,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     model = pycolmap.Reconstruction(inputs["recover"][0] / "model")
     rng = np.random.default_rng([work.seed, 7])
     records = ImageSet.read(inputs).records
-    found, warnings = _from_gps(model, records, config, rng)
+    found, warnings = _from_gps(model, records, read_tracks(inputs["select"]), config, rng)
     model.transform(found.world_from_model if found else level_frame(model, records, rng))
     (out / "model").mkdir()
     model.write_binary(out / "model")
@@ -40,27 +43,42 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "georef.json", {**(_metric(found) if found else _arbitrary()), "warnings": warnings})
 
 
+def read_tracks(folders: tuple[Path, ...]) -> dict[str, Track]:
+    """The tracks of videos that ``select`` left, by their sequence's name."""
+    rows = [read_json(folder / TRACK_FILE) for folder in folders if (folder / TRACK_FILE).is_file()]
+    return {row["sequence"]: Track.from_json(row["track"]) for row in rows}
+
+
 def _from_gps(
-    model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...], config: Config, rng: np.random.Generator
+    model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...], tracks: dict[str, Track], config: Config, rng: np.random.Generator
 ) -> tuple[Georeference | None, list[str]]:
-    from recon.sfm.georeference import georeference, gps_fixes
+    from recon.sfm.georeference import flights_of, georeference, gps_fixes
 
     registered = {image.name: image.image_id for image in model.images.values() if image.has_pose}
-    fixes = gps_fixes(records, registered)
     if not config.georef.use_gps:
         return None, ["GPS is not used, as asked: lengths are in an arbitrary unit"]
-    if not fixes:
+    photos = gps_fixes([record for record in records if record.sequence not in tracks], registered)
+    flights = flights_of(model, records, tracks, photos)
+    datums = {flight.track.alt_datum for flight in flights}
+    photos = [record for record in photos if not datums or (record.gps and record.gps.alt_datum in datums)]
+    if not photos and not flights:
         return None, ["no image has a GPS position: lengths are in an arbitrary unit, so measure one known length to scale the model"]
-    found = georeference(model, fixes, config.georef.max_gps_error_m, rng)
+    found = georeference(model, photos, config.georef.max_gps_error_m, rng, flights)
     if isinstance(found, str):
         return None, [f"{found}: lengths are in an arbitrary unit, so measure one known length to scale the model"]
     warnings = []
-    if not found.used.all():
-        warnings.append(
-            f"{int((~found.used).sum())} of {len(fixes)} GPS positions are more than {config.georef.max_gps_error_m:g} m off and not used"
-        )
+    if rejected := int((~found.used).sum()):
+        limit_m = config.georef.max_gps_error_m
+        warnings.append(f"{rejected} of {len(found.used)} GPS positions are more than {limit_m:g} m off and not used")
     if found.on_a_line:
         warnings.append("the GPS positions lie on a line: the tilt across it comes from how the camera was held, not from GPS")
+    if found.tilt_deg is not None and found.tilt_deg > _TILT_DEG:
+        warnings.append(f"up as GPS tells it is {found.tilt_deg:.0f} degrees off what the gimbal states: heights may be wrong")
+    warnings += [
+        f"{offset.sequence}: telemetry and video are {offset.offset_s:+.1f} s apart or more, as far as was searched"
+        for offset in found.clock_offsets
+        if offset.at_the_end
+    ]
     if found.datum != "ellipsoid":
         warnings.append(f"altitude datum: {_DATUMS[found.datum]}")
     return found, warnings
@@ -85,12 +103,23 @@ def _metric(found: Georeference) -> dict[str, Any]:
         "sigma_scale": found.sigma_scale,
         "gps_used": int(found.used.sum()),
         "gps_rejected": int((~found.used).sum()),
+        "clock_offsets": [asdict(offset) for offset in found.clock_offsets],
+        "tilt_deg": found.tilt_deg,
     }
 
 
 def _arbitrary() -> dict[str, Any]:
-    nothing = dict.fromkeys(("crs", "origin", "scale", "rms_m", "sigma_scale"))
-    return {"frame": "plane", "metric": False, "source": "none", "unit": "arbitrary", **nothing, "gps_used": 0, "gps_rejected": 0}
+    nothing = dict.fromkeys(("crs", "origin", "scale", "rms_m", "sigma_scale", "tilt_deg"))
+    return {
+        "frame": "plane",
+        "metric": False,
+        "source": "none",
+        "unit": "arbitrary",
+        **nothing,
+        "gps_used": 0,
+        "gps_rejected": 0,
+        "clock_offsets": [],
+    }
 
 
-stage = Stage("georef", ("select", "recover"), run, seeded=True, memory_mb=800, version=3)
+stage = Stage("georef", ("select", "recover"), run, seeded=True, memory_mb=800, version=4)
