@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from recon.recovery.ladder import Climbed
     from recon.recovery.material import Material
     from recon.sfm.mapping import Outcome
+_IDLE_MB, _BUSY_MB = 300, 3500
+"""What handing on needs, and what mapping needs together with the learned matcher."""
+
+
+def split(config: Config, inputs: Inputs) -> list[Shard]:
+    """One shard, which needs little memory where the model is good."""
+    idle = is_good(read_json(inputs["sfm"][0] / "sfm.json")) or not config.recover.enabled
+    return [{"memory_mb": _IDLE_MB if idle else _BUSY_MB}]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -132,7 +140,8 @@ stage = Stage(
     "recover",
     needs=("ingest", "select", "features", "pairs", "matches", "sfm"),
     run=run,
+    split=split,
     reads=("recover", "sfm", "camera", "features", "pairs", "matches", "georef"),
     seeded=True,
-    memory_mb=2000,
+    memory_mb=_BUSY_MB,
 )

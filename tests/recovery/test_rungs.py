@@ -19,8 +19,8 @@ from recon.features.sift import extract
 from recon.features.store import Features
 from recon.recovery.keyframes import broken_gaps, denser_keyframes
 from recon.recovery.ladder import climb, mapped
-from recon.recovery.learned import appended, learned_matching
-from recon.recovery.material import Material, in_order, match_sift, ordered
+from recon.recovery.learned import appended, learned_matching, turn_of
+from recon.recovery.material import Material, Place, in_order, match_sift, ordered
 from recon.recovery.merging import merging
 from recon.recovery.pairs import more_pairs
 from recon.recovery.settings import LOOSER, other_settings
@@ -149,40 +149,74 @@ def _frame(number: int) -> ImageRecord:
     )  # fmt: skip
 
 
-def test_more_frames_close_the_gap_in_a_video(tmp_path: Path) -> None:
+@pytest.fixture
+def video(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Two stretches of the sample video, four keyframes each, of which only those within a stretch were matched."""
     from recon.capture.pixels import write_jpeg
     from recon.capture.video import Frames
 
-    ingest, select, out = tmp_path / "ingest", tmp_path / "select", tmp_path / "out"
+    ingest, select = tmp_path / "ingest", tmp_path / "select"
     (ingest / "videos").mkdir(parents=True)
     shutil.copyfile(WALK, ingest / "videos/walk.mp4")
     write_json(ingest / "videos.json", {"videos": [{"name": "walk", "source": "walk.mp4", "file": "videos/walk.mp4", "camera": ""}]})
+
+    def make(wanted: tuple[int, ...], config: dict) -> tuple[Place, Material]:  # type: ignore[type-arg]
+        records = [_frame(number) for number in wanted]
+        for frame in Frames(WALK):
+            if frame.index in wanted:
+                write_jpeg(select / "images" / _frame(frame.index).name, frame.rgb())
+            if frame.index == wanted[-1]:
+                break
+        here = place(tmp_path / "out", Config.model_validate(config), ingest=ingest, select=select)
+        features = {record.name: extract(select / "images" / record.name, None, (640, 480), 640, 1500, 0.0066) for record in records}
+        names = [record.name for record in records]
+        bare = Material(tuple(records), features, {}, {}, frozenset(names))
+        return here, bare.with_matches(match_sift(bare, all_pairs(names[:4]) + all_pairs(names[4:]), here))
+
+    return make
+
+
+def test_more_frames_close_the_gap_in_a_video(video) -> None:  # type: ignore[no-untyped-def]
     wanted = (0, 4, 8, 12, 92, 96, 100, 104)
-    records = [_frame(number) for number in wanted]
-    for frame in Frames(WALK):
-        if frame.index in wanted:
-            write_jpeg(select / "images" / _frame(frame.index).name, frame.rgb())
-        if frame.index == wanted[-1]:
-            break
-    here = place(out, Config.model_validate({"features": {"max_keypoints": 1500}}), ingest=ingest, select=select)
-    features = {record.name: extract(select / "images" / record.name, None, (640, 480), 640, 1500, 0.0066) for record in records}
-    names = [record.name for record in records]
-    bare = Material(tuple(records), features, {}, {}, frozenset(names))
-    material = bare.with_matches(match_sift(bare, all_pairs(names[:4]) + all_pairs(names[4:]), here))
+    here, material = video(wanted, {"features": {"max_keypoints": 1500}})
+    names = material.names
     before = standing(material, mapped(material, Settings(), here))
     assert before.registered == 4
     assert (names[3], names[4]) in [(gap.before.name, gap.after.name) for gap in broken_gaps(material, before)]
     (tried,) = denser_keyframes(material, before, here)
     assert "more frames of walk.mp4 between 00:00" in tried.words
     assert tried.material is not None
-    added = tried.material.records[len(records) :]
+    added = tried.material.records[len(wanted) :]
     assert len([record for record in added if 12 < (record.frame or 0) < 92]) == 8
     assert not {record.frame for record in added} & set(wanted)
-    assert all((out / record.file.split("/", 2)[2]).is_file() for record in added)
+    assert all((here.out / record.file.split("/", 2)[2]).is_file() for record in added)
     frames = [record.frame or 0 for record in tried.material.in_sequence]
     assert frames == sorted(frames)
     after = standing(tried.material, mapped(tried.material, Settings(), here))
     assert (after.registered, after.images, after.is_good) == (8, 8, True)
+
+
+def test_the_learned_matcher_ties_two_stretches_together(video) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("torch")
+    here, material = video((0, 4, 8, 12, 36, 40, 44, 48), {"recover": {"learned_size_px": 400, "max_learned_pairs": 10}})
+    before = standing(material, mapped(material, Settings(), here))
+    assert before.registered == 4
+    (tried,) = learned_matching(material, before, here)
+    if "is not there" in tried.words or "weights" in tried.words:
+        pytest.skip(tried.words)
+    assert tried.material is not None
+    one = material.names[3]
+    assert len(tried.material.features[one]) > len(material.features[one])
+    np.testing.assert_array_equal(tried.material.features[one].keypoints[: len(material.features[one])], material.features[one].keypoints)
+    after = standing(tried.material, mapped(tried.material, Settings(), here))
+    assert (after.registered, after.is_whole) == (8, True)
+
+
+def test_strips_to_and_fro_are_turned_north_up() -> None:
+    nadir = [_frame(0).model_copy(update={"gimbal_deg": (yaw, -89.0, 0.0)}) for yaw in (3.0, 92.0, -178.0, 181.0, -91.0)]
+    assert [turn_of(record) for record in nadir] == [0, 3, 2, 2, 1]
+    assert turn_of(_frame(0).model_copy(update={"gimbal_deg": (180.0, -20.0, 0.0)})) == 0
+    assert turn_of(_frame(0)) == 0
 
 
 def test_without_video_there_are_no_frames_to_take(halves: tuple[World, list[str], list[str]], tmp_path: Path) -> None:
@@ -234,7 +268,7 @@ def test_a_pair_turned_round_says_the_same(halves: tuple[World, list[str], list[
 def test_the_ladder_never_takes_fewer_images(halves: tuple[World, list[str], list[str]], tmp_path: Path) -> None:
     """A good model of nine images out of ten is kept, though nothing leads to the tenth."""
     world, first, second = halves
-    here = place(tmp_path)
+    here = place(tmp_path, Config(recover=Recover(max_learned_pairs=0)))
     names = first + second[:-1]
     material = world.material(here, all_pairs(names))
     outcome = mapped(material, Settings(), here)
