@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.capture.records import ImageRecord, ImageSet, read_json, write_json
-from recon.capture.telemetry import TRACK_FILE, Track
 from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
 
 if TYPE_CHECKING:
     import pycolmap
 
+    from recon.capture.telemetry import Track
     from recon.sfm.georeference import Georeference
 
 _TILT_DEG = 10.0
@@ -45,6 +45,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
 def read_tracks(folders: tuple[Path, ...]) -> dict[str, Track]:
     """The tracks of videos that ``select`` left, by their sequence's name."""
+    from recon.capture.telemetry import TRACK_FILE, Track
+
     rows = [read_json(folder / TRACK_FILE) for folder in folders if (folder / TRACK_FILE).is_file()]
     return {row["sequence"]: Track.from_json(row["track"]) for row in rows}
 
