@@ -210,7 +210,7 @@ def test_unfit_requests_are_refused_in_words(tmp_path):
     with pytest.raises(ConfigError, match="frames"):
         simulate("object", tmp_path / "a", frames=3)
     with pytest.raises(ConfigError, match="photos, not a video"):
-        simulate("drone", tmp_path / "a", video=True)
+        simulate("room", tmp_path / "a", video=True)
     with pytest.raises(ConfigError, match="2 distortion"):
         simulate("object", tmp_path / "a", distortion=(0.1, 0.2))
     assert not (tmp_path / "a").exists()
