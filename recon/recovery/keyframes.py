@@ -13,9 +13,9 @@ from recon.capture.records import ImageRecord, read_json
 from recon.capture.selection import spread, write_frame
 from recon.capture.video import Frame, Frames
 from recon.features.sift import extract
-from recon.features.store import Features
+from recon.features.store import SIFT, Features
 from recon.recovery.bounds import FRAMES
-from recon.recovery.material import Material, Names, Place, match_sift, ordered
+from recon.recovery.material import Material, Names, Place, match_pairs, ordered
 from recon.recovery.standing import Standing
 from recon.recovery.tried import Tried
 from recon.recovery.words import clock
@@ -62,9 +62,9 @@ def denser_keyframes(material: Material, now: Standing, place: Place) -> Iterato
     if not records:
         yield Tried("the video has no further frames there")
         return
-    grown = material.with_images(records, _features(records, place))
+    grown = material.with_images(records, _features(records, material.kind, place))
     pairs = _neighbours(grown, {record.name for record in records}, place.config.pairs.sequence_window)
-    grown = grown.with_matches(match_sift(grown, pairs, place))
+    grown = grown.with_matches(match_pairs(grown, pairs, place))
     yield Tried(f"took {len(records)} more frames {_where(gaps)} and matched them with their neighbours ({len(pairs)} pairs)", grown)
 
 
@@ -135,13 +135,22 @@ def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[
     return records
 
 
-def _features(records: Sequence[ImageRecord], place: Place) -> dict[str, Features]:
+def _features(records: Sequence[ImageRecord], kind: str, place: Place) -> dict[str, Features]:
+    """Of the same kind as those of the other images."""
     options = place.config.features
     found = {}
+    if kind != SIFT:
+        from recon.matchers.learned import kind_of, loaded
+        from recon.models.choice import learned_device
+
+        network = loaded(kind_of(kind), learned_device(place.work.device), place.work.threads)
     for number, record in enumerate(records):
         path = place.out / record.file.split("/", 2)[2]
         size = (record.width, record.height)
-        found[record.name] = extract(path, None, size, options.max_size_px, options.max_keypoints, options.peak_threshold)
+        if kind == SIFT:
+            found[record.name] = extract(path, None, size, options.max_size_px, options.max_keypoints, options.peak_threshold)
+        else:
+            found[record.name] = network.features(path, None, size, options.max_size_px, options.max_keypoints)
         place.work.tell(number / len(records))
     return found
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from recon.capture.records import ImageRecord
 from recon.errors import MissingPart
-from recon.features.store import Features
+from recon.features.store import SIFT, Features
 from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
 from recon.recovery.candidates import should_match
@@ -45,6 +44,9 @@ def learned_matching(material: Material, now: Standing, place: Place) -> Iterato
     """Match again with the learned matcher; its keypoints come after those that an image has."""
     if not place.config.recover.max_learned_pairs:
         yield Tried("learned matching is switched off (recover.max_learned_pairs is 0)")
+        return
+    if material.kind != SIFT:
+        yield Tried(f"the run was matched with the learned matcher from the start ({material.kind})")
         return
     try:
         matcher = _Matcher(material, place)
@@ -105,10 +107,11 @@ class _Matcher:
 
     def __init__(self, material: Material, place: Place) -> None:
         try:
-            from recon.matchers.learned import LearnedMatching
+            from recon.matchers.learned import loaded
+            from recon.models.choice import learned_device
         except ImportError as error:
             raise MissingPart(f"{error.name or 'torch'} is not installed", "pip install 'recon[learned]', then recon models pull") from None
-        self._net: Any = LearnedMatching.load("aliked", place.work.device)
+        self._net = loaded("aliked", learned_device(place.work.device), place.work.threads)
         self._material, self._place = material, place
         self._images, self._cameras = material.image_set(place), material.cameras(place.config)
         self._records = {record.name: record for record in material.records}

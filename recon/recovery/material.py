@@ -6,15 +6,17 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recon.capture.records import ImageRecord, ImageSet
 from recon.config import Config
-from recon.features.store import Features
+from recon.features.store import SIFT, Features
 from recon.matchers.nearest import match
 from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
@@ -23,6 +25,7 @@ from recon.stage import Inputs, Work
 
 Names = tuple[str, str]
 """Names of two images, in order of the alphabet."""
+Matched = tuple[NDArray[np.uint32], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Material:
     """Inliers of every pair that was matched, verified or not."""
     given: frozenset[str]
     """Names of the images that came with the capture: frames that a rung adds are only means to an end."""
+    kind: str = SIFT
+    """Of the features, as in ``features.kind``."""
 
     @property
     def in_sequence(self) -> list[ImageRecord]:
@@ -133,18 +138,30 @@ def in_order(pair: PairMatches) -> PairMatches:
     return replace(pair, name1=pair.name2, name2=pair.name1, matches=turned, F=pair.F.T, E=pair.E.T, H=H, cam2_from_cam1=back)
 
 
-def match_sift(material: Material, wanted: Sequence[Names], place: Place) -> dict[Names, PairMatches | None]:
-    """Match and verify pairs by the descriptors of the images, as the stage ``matches`` does."""
+def match_pairs(material: Material, wanted: Sequence[Names], place: Place) -> dict[Names, PairMatches | None]:
+    """Match and verify pairs by the features that the run has, as the stage ``matches`` does."""
     options, cameras = place.config.matches, material.cameras(place.config)
+    glued: Iterable[Matched | None] = repeat(None) if material.kind == SIFT else _glued(material, wanted, place)
 
-    def one(names: Names) -> PairMatches | None:
+    def one(names: Names, found: Matched | None) -> PairMatches | None:
         first, second = (material.features[name] for name in names)
-        matches, ratios = match(first.descriptors, second.descriptors, options.ratio)
+        matches, ratios = match(first.descriptors, second.descriptors, options.ratio) if found is None else found
         xy, pair_cameras = (first.keypoints, second.keypoints), (cameras[names[0]], cameras[names[1]])
         return verify(names, pair_cameras, xy, matches, ratios, options.max_error_px, options.min_inliers, seed_of(names, place.work.seed))
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, place.work.threads)) as pool:
-        return dict(zip(wanted, pool.map(one, wanted), strict=True))
+        return dict(zip(wanted, pool.map(one, wanted, glued), strict=True))
+
+
+def _glued(material: Material, wanted: Sequence[Names], place: Place) -> Iterator[Matched]:
+    """The learned matcher's, of a run whose features are a network's."""
+    from recon.matchers.learned import kind_of, loaded
+    from recon.models.choice import learned_device
+
+    network = loaded(kind_of(material.kind), learned_device(place.work.device), place.work.threads)
+    sizes = {record.name: (record.width, record.height) for record in material.records}
+    waiting = ((material.features[one], sizes[one], material.features[two], sizes[two]) for one, two in wanted)
+    return ((matches, np.zeros(len(matches))) for matches, _ in network.match_many(waiting))
 
 
 def seed_of(names: Names, seed: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from recon.recovery.candidates import across, should_match
-from recon.recovery.material import Material, Place, match_sift
+from recon.recovery.material import Material, Place, match_pairs
 from recon.recovery.standing import Standing
 from recon.recovery.tried import Tried
 from recon.recovery.words import counted
@@ -26,7 +26,7 @@ def more_pairs(material: Material, now: Standing, place: Place) -> Iterator[Trie
     if not untried:
         yield Tried("every pair of images across the parts has been matched already")
         return
-    found = match_sift(material, untried, place)
+    found = match_pairs(material, untried, place)
     agree = sum(pair is not None for pair in found.values())
     words = f"matched {counted(len(untried), 'more pair')} across the parts ({how}): {agree} agree on a geometry"
     yield Tried(words, material.with_matches(found), barren=not agree)

@@ -86,7 +86,8 @@ def _material(inputs: Inputs) -> Material:
     pairs = {ordered(pair.name1, pair.name2): in_order(pair) for pair in read_matches(inputs["matches"])}
     rows = [row for folder in inputs["matches"] for row in read_json(folder / MATCHES_FILE)["pairs"]]
     tried = {ordered(row["name1"], row["name2"]): int(row["inliers"]) for row in rows}
-    return Material(records, FeatureStore(inputs["features"]), pairs, tried, frozenset(record.name for record in records))
+    features = FeatureStore(inputs["features"])
+    return Material(records, features, pairs, tried, frozenset(record.name for record in records), features.kind)
 
 
 def _outcome(sfm: Path, facts: dict[str, Any]) -> Outcome | None:

@@ -20,7 +20,7 @@ from recon.features.store import Features
 from recon.recovery.keyframes import broken_gaps, denser_keyframes
 from recon.recovery.ladder import climb, mapped
 from recon.recovery.learned import appended, learned_matching, turn_of
-from recon.recovery.material import Material, Place, in_order, match_sift, ordered
+from recon.recovery.material import Material, Place, in_order, match_pairs, ordered
 from recon.recovery.merging import merging
 from recon.recovery.pairs import more_pairs
 from recon.recovery.settings import LOOSER, other_settings
@@ -104,7 +104,7 @@ def test_models_are_joined_by_a_few_common_points(halves: tuple[World, list[str]
     here = place(tmp_path)
     material, outcome = _two_models(world, here, first, second)
     one, two = ordered(first[-1], second[0])
-    bridge = match_sift(material, [(one, two)], here)[one, two]
+    bridge = match_pairs(material, [(one, two)], here)[one, two]
     assert bridge is not None
     few = type(bridge)(**{**bridge.__dict__, "matches": bridge.matches[:11]})
     material = material.with_matches({(one, two): few})
@@ -171,7 +171,7 @@ def video(tmp_path: Path):  # type: ignore[no-untyped-def]
         features = {record.name: extract(select / "images" / record.name, None, (640, 480), 640, 1500, 0.0066) for record in records}
         names = [record.name for record in records]
         bare = Material(tuple(records), features, {}, {}, frozenset(names))
-        return here, bare.with_matches(match_sift(bare, all_pairs(names[:4]) + all_pairs(names[4:]), here))
+        return here, bare.with_matches(match_pairs(bare, all_pairs(names[:4]) + all_pairs(names[4:]), here))
 
     return make
 
@@ -255,7 +255,7 @@ def test_learned_keypoints_come_after_those_of_the_image() -> None:
 def test_a_pair_turned_round_says_the_same(halves: tuple[World, list[str], list[str]], tmp_path: Path) -> None:
     world, first, _ = halves
     one, two = first[0], first[2]
-    pair = match_sift(world.material(place(tmp_path), []), [(one, two)], place(tmp_path))[one, two]
+    pair = match_pairs(world.material(place(tmp_path), []), [(one, two)], place(tmp_path))[one, two]
     assert pair is not None
     backwards = type(pair)(**{**in_order(pair).__dict__, "name1": two, "name2": one})
     there = in_order(in_order(backwards))

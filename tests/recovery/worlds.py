@@ -13,7 +13,7 @@ from recon.config import Config
 from recon.features.sift import root_normalised
 from recon.features.store import Features
 from recon.geometry.geodesy import LocalFrame
-from recon.recovery.material import Material, Names, Place, match_sift, ordered
+from recon.recovery.material import Material, Names, Place, match_pairs, ordered
 from recon.simulate.cameras import look_at, pose
 from recon.stage import Work
 
@@ -53,7 +53,7 @@ class World:
         """With these pairs tried, and no other."""
         names = frozenset(record.name for record in self.records)
         bare = Material(tuple(self.records), self.features, {}, {}, names)
-        return bare.with_matches(match_sift(bare, sorted({ordered(*pair) for pair in matched}), place))
+        return bare.with_matches(match_pairs(bare, sorted({ordered(*pair) for pair in matched}), place))
 
 
 def orbit(count: int, arc_deg: float = 120.0, start_deg: float = 0.0) -> list[pycolmap.Rigid3d]:
