@@ -35,7 +35,13 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     model = pycolmap.Reconstruction(inputs["recover"][0] / "model")
     rng = np.random.default_rng([work.seed, 7])
     records = ImageSet.read(inputs).records
-    found, warnings = _from_gps(model, records, read_tracks(inputs["select"]), config, rng)
+    tracks = read_tracks(inputs["select"])
+    found, warnings = _from_gps(model, records, tracks, config, rng)
+    if found and not found.clock_offsets and not found.on_a_line:
+        held = _held(model, records, found, config, work)
+        again = _from_gps(held, records, tracks, config, np.random.default_rng([work.seed, 8])) if held else (None, [])
+        if held and again[0]:
+            model, found, warnings = held, *again
     model.transform(found.world_from_model if found else level_frame(model, records, rng))
     (out / "model").mkdir()
     model.write_binary(out / "model")
@@ -49,6 +55,18 @@ def read_tracks(folders: tuple[Path, ...]) -> dict[str, Track]:
 
     rows = [read_json(folder / TRACK_FILE) for folder in folders if (folder / TRACK_FILE).is_file()]
     return {row["sequence"]: Track.from_json(row["track"]) for row in rows}
+
+
+def _held(
+    model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...], found: Georeference, config: Config, work: Work
+) -> pycolmap.Reconstruction | None:
+    """The model adjusted with its photos' positions as priors; None where they can't help."""
+    from recon.sfm.georeference import gps_fixes
+    from recon.sfm.priors import held_by_fixes
+    from recon.sfm.result import adjustment_of
+
+    registered = {image.name: image.image_id for image in model.images.values() if image.has_pose}
+    return held_by_fixes(model, gps_fixes(records, registered), found, adjustment_of(records, config, work.seed, work.threads))
 
 
 def _from_gps(
@@ -124,4 +142,4 @@ def _arbitrary() -> dict[str, Any]:
     }
 
 
-stage = Stage("georef", ("select", "recover"), run, seeded=True, memory_mb=800, version=4)
+stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=5)
