@@ -129,8 +129,8 @@ def _flight(work: Path) -> list[Row]:
     offset_s = georef["clock_offsets"][0]["offset_s"] if georef["clock_offsets"] else float("nan")
     name = f"drone video, GPS noise 2 m, {len(names)} keyframes"
     return [
-        at_most("6.5", name, "scale error, share", abs(scale - 1), 0.005),
-        at_most("6.5", name, "error of the clocks' offset, s", abs(offset_s - OFFSET_S), 0.05),
+        at_most("6.5", name, "scale error, share", float(abs(scale - 1)), 0.005),
+        at_most("6.5", name, "error of the clocks' offset, s", float(abs(offset_s - OFFSET_S)), 0.05),
     ]
 
 
