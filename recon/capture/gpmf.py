@@ -259,4 +259,3 @@ def _rows(kind: str, size: int, count: int, value: bytes, types: str) -> Floats 
 
 def _code(kind: str) -> str:
     return f">{np.dtype(_TYPES[kind]).char}"
-
