@@ -282,6 +282,13 @@ def ladder(data: Path, work: Path) -> list[Row]:
     return ladder(data, work)
 
 
+def learned(data: Path, work: Path) -> list[Row]:
+    """Issue 5, bar 1: learned matching against the truth and beside kornia's example."""
+    from bench.learned import learned
+
+    return learned(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -306,5 +313,6 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
     "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
+    "learned": learned,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
 }  # fmt: skip

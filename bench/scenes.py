@@ -20,7 +20,7 @@ from recon.evaluate.clouds import Surface, sample_mesh
 from recon.evaluate.holes import gsd, hole_width
 from recon.simulate.trials import TRIALS, Trial, material_at, write_trial
 from recon.stage import Inputs
-from recon.stages import depth, fuse, mesh, undistort
+from recon.stages import depth, fuse, mesh, sample, surface, undistort
 from recon.surface.mesh import MESH_FILE, TriMesh
 
 MAX_HOLE_SHARE = 0.02
@@ -65,10 +65,11 @@ def reconstruct(inputs: Inputs, out: Path, config: Config = Config()) -> Dense: 
     for stage in (depth.stage, fuse.stage):
         inputs = run_stage(stage, config, inputs, out)
     cpu_s = time.process_time() - started_s
-    inputs = run_stage(mesh.stage, config, inputs, out)
+    for stage in (sample.stage, surface.stage, mesh.stage):
+        inputs = run_stage(stage, config, inputs, out)
     made = TriMesh.load(inputs["mesh"][0] / MESH_FILE)
-    surface, _ = sample_mesh(made.vertices, made.faces, MESH_SAMPLES)
-    return Dense(inputs, read_points(inputs).xyz.astype(np.float64), surface, cpu_s)
+    spread, _ = sample_mesh(made.vertices, made.faces, MESH_SAMPLES)
+    return Dense(inputs, read_points(inputs).xyz.astype(np.float64), spread, cpu_s)
 
 
 def rows(name: str, trial: Trial, truth: Surface, dense: Dense, model: pycolmap.Reconstruction) -> list[Row]:
