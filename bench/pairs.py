@@ -21,7 +21,7 @@ _FEW, _MANY = 100, 1000
 def chosen(flight: Survey, options: Pairs, threads: int = 2) -> tuple[list[Pair], float]:
     """Pairs of a flight as the stage ``pairs`` chooses them, and the seconds that it took."""
     names = [record.name for record in flight.records]
-    vectors = []
+    vectors: list[NDArray[np.float32]] = []
 
     def alike(queries: Sequence[int], among: Sequence[int], count: int, apart: int) -> Ranked:
         if not vectors:
