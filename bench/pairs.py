@@ -6,6 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.bars import Row, at_least, at_most
 from recon.config import Pairs
 from recon.features.vlad import image_vectors, ranked_alike
