@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from recon.features.store import Features
 
 _IMAGES_A_SHARD = 4
+_BASE_MB = 500
+_MEGAPIXEL_MB = {"aliked": 2200, "disk": 2200, "xfeat": 300}
+"""What a network needs on the CPU, and more for each megapixel that it looks at (measured)."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -29,7 +32,15 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     from recon.features.turning import turns_of
 
     turns = turns_of(images)
-    return [{**shard, "turns": turns[shard["start"] : shard["end"]]} for shard in shards]
+    megapixels = max((_megapixels(record, config.features.learned_size_px) for record in images.records), default=0.0)
+    memory_mb = round(_BASE_MB + _MEGAPIXEL_MB[config.features.kind] * megapixels)
+    return [{**shard, "turns": turns[shard["start"] : shard["end"]], "memory_mb": memory_mb} for shard in shards]
+
+
+def _megapixels(record: ImageRecord, max_size_px: int) -> float:
+    """Of an image as a network sees it."""
+    shrunk = min(1.0, max_size_px / max(record.width, record.height))
+    return record.width * record.height * shrunk**2 / 1e6
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -74,26 +85,21 @@ def _by_sift(images: ImageSet, records: Iterable[ImageRecord], config: Config, w
 def _by_network(
     kind: str, images: ImageSet, records: Sequence[ImageRecord], turns: Sequence[int], config: Config, work: Work
 ) -> Iterator[Features]:
-    """On the CPU images go side by side; a GPU gets one after the other, and those that come are decoded meanwhile."""
+    """One image after the other, since a network needs much memory; those that come are decoded meanwhile."""
     from recon.features.learned import Picture, read_picture
     from recon.matchers.learned import kind_of, loaded
     from recon.models.choice import learned_device
 
-    options, device = config.features, learned_device(work.device)
-    network = loaded(kind_of(kind), device, work.threads)
+    options = config.features
+    network = loaded(kind_of(kind), learned_device(work.device), work.threads)
 
     def picture_of(record: ImageRecord, turn: int) -> Picture:
         size = (record.width, record.height)
         return read_picture(images.path(record), images.mask_path(record), size, options.learned_size_px, turn)
 
-    def features_of(record: ImageRecord, turn: int) -> Features:
-        return network.features_of(picture_of(record, turn), options.learned_keypoints)
-
     with ThreadPoolExecutor(max(1, work.threads)) as pool:
-        if device == "cpu":
-            yield from pool.map(features_of, records, turns)
-        else:
-            yield from (network.features_of(picture, options.learned_keypoints) for picture in pool.map(picture_of, records, turns))
+        for picture in pool.map(picture_of, records, turns):
+            yield network.features_of(picture, options.learned_keypoints)
 
 
 stage = Stage("features", needs=("ingest", "select"), run=run, split=split, memory_mb=900, version=2)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from recon.matchers.store import PairMatches
 
 _PAIRS_A_SHARD = 64
+_GLUE_MB = 1000
+"""What the learned matcher needs on two cores (measured)."""
 
 Names = tuple[str, str]
 Matched = tuple[NDArray[np.uint32], NDArray[np.float64]]
@@ -28,7 +30,12 @@ Matched = tuple[NDArray[np.uint32], NDArray[np.float64]]
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
     """Blocks of pairs, in order."""
-    return [{"start": block.start, "end": block.stop} for block in blocks(len(_pairs(inputs)), _PAIRS_A_SHARD)]
+    from recon.features.store import FeatureStore
+
+    found: list[Shard] = [{"start": block.start, "end": block.stop} for block in blocks(len(_pairs(inputs)), _PAIRS_A_SHARD)]
+    if not _by_glue(FeatureStore(inputs["features"]), config):
+        return found
+    return [{**shard, "memory_mb": _GLUE_MB} for shard in found]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
