@@ -20,14 +20,30 @@ _ALIKE = 5
 """Most alike images that each is compared with."""
 
 
-def turn_by_gimbal(record: ImageRecord) -> int:
-    """Quarter turns counterclockwise after which north is up in a photo taken straight down, and the horizon level in others; else 0."""
+def turns_by_gimbal(records: Sequence[ImageRecord]) -> list[int]:
+    """Quarter turns counterclockwise that give photos taken straight down one direction, and others a level horizon; 0 without gimbal.
+
+    That direction is the heading of the strips, so that headings that scatter about it never fall to both sides of a half quarter.
+    """
+    clockwise_deg = [_clockwise_deg(record) for record in records]
+    down = [angle for record, angle in zip(records, clockwise_deg, strict=True) if _looks_down(record)]
+    # four times the angle is the same for headings a quarter apart
+    total = np.exp(4j * np.radians(down)).sum()
+    strips_deg = float(np.degrees(np.angle(total))) / 4 if abs(total) > 1e-9 else 0.0
+    rows = zip(records, clockwise_deg, strict=True)
+    return [round(-(angle - (strips_deg if _looks_down(record) else 0.0)) / 90) % 4 for record, angle in rows]
+
+
+def _looks_down(record: ImageRecord) -> bool:
+    return record.gimbal_deg is not None and record.gimbal_deg[1] < NADIR_PITCH_DEG
+
+
+def _clockwise_deg(record: ImageRecord) -> float:
+    """How far the camera is turned clockwise, as seen from behind it: against north where it looks down, else against the horizon."""
     if record.gimbal_deg is None:
-        return 0
-    yaw_deg, pitch_deg, roll_deg = record.gimbal_deg
-    # heading east, the top of the photo is east and north is on its left: to bring north up it turns clockwise
-    clockwise_deg = yaw_deg + roll_deg if pitch_deg < NADIR_PITCH_DEG else roll_deg
-    return round(-clockwise_deg / 90) % 4
+        return 0.0
+    yaw_deg, _, roll_deg = record.gimbal_deg
+    return yaw_deg + roll_deg if _looks_down(record) else roll_deg
 
 
 def turns_of(images: ImageSet) -> list[int]:
@@ -36,7 +52,7 @@ def turns_of(images: ImageSet) -> list[int]:
     A copy is compared with the few that look most like it, so the work grows with the images and not with their pairs. Frames of a
     video all have the direction of the first.
     """
-    turns = [turn_by_gimbal(record) for record in images.records]
+    turns = turns_by_gimbal(images.records)
     unknown = [k for k, record in enumerate(images.records) if record.gimbal_deg is None and record.sequence is None]
     if len(unknown) < 2:
         return turns

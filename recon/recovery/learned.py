@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from recon.capture.records import ImageRecord
 from recon.errors import MissingPart
 from recon.features.store import SIFT, Features
+from recon.features.turning import turns_by_gimbal
 from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
 from recon.recovery.candidates import should_match
@@ -35,7 +35,6 @@ _LEAST_INLIERS = 20
 them away: 0.2 to 0.4 on average, those of true pairs 0.8 to 0.9 (13 pairs of a simulated crate)."""
 _MAX_KEYPOINTS = 1024
 """Half of what the network can give costs a quarter of the time, and joins as well."""
-_STEEP_DEG = -60.0
 _WAVE = 8
 _ANCHORS = 2
 
@@ -115,6 +114,7 @@ class _Matcher:
         self._material, self._place = material, place
         self._images, self._cameras = material.image_set(place), material.cameras(place.config)
         self._records = {record.name: record for record in material.records}
+        self._turns = dict(zip(self._records, turns_by_gimbal(material.records), strict=True))
         self._own: dict[str, Features] = {}
 
     def match(self, names: Names) -> PairMatches | None:
@@ -140,19 +140,8 @@ class _Matcher:
             record = self._records[name]
             path, mask = self._images.path(record), self._images.mask_path(record)
             size, max_size_px = (record.width, record.height), self._place.config.recover.learned_size_px
-            self._own[name] = self._net.features(path, mask, size, max_size_px, _MAX_KEYPOINTS, turn_of(record))
+            self._own[name] = self._net.features(path, mask, size, max_size_px, _MAX_KEYPOINTS, self._turns[name])
         return self._own[name]
-
-
-def turn_of(record: ImageRecord) -> int:
-    """Quarter turns counterclockwise that bring north up in a photo from straight above; 0 where the gimbal does not say.
-
-    The network does not know its keypoints again when they are turned by more than some 60 degrees, as between strips that a
-    drone flies to and fro.
-    """
-    if record.gimbal_deg is None or record.gimbal_deg[1] > _STEEP_DEG:
-        return 0
-    return -round(record.gimbal_deg[0] / 90) % 4
 
 
 def appended(features: Features, learned: Features) -> Features:

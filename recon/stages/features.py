@@ -57,9 +57,9 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     if kind == SIFT:
         found = _by_sift(images, records, config, work)
     else:
-        from recon.features.turning import turn_by_gimbal
+        from recon.features.turning import turns_by_gimbal
 
-        turns = shard.get("turns") or [turn_by_gimbal(record) for record in records]
+        turns = shard.get("turns") or turns_by_gimbal(images.records)[shard["start"] : shard["end"]]
         found = _by_network(kind, images, records, turns, config, work)
     rows = []
     for row in found:

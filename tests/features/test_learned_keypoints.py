@@ -16,7 +16,7 @@ from recon.capture.pixels import write_png
 from recon.capture.records import ImageRecord
 from recon.features.learned import as_seen, read_picture, turned_back
 from recon.features.store import Features, FeatureStore, write_features
-from recon.features.turning import common_turns, turn_by_gimbal
+from recon.features.turning import common_turns, turns_by_gimbal
 from recon.matchers.learned import KINDS, Kind, LearnedMatching
 
 SIZE = (256, 192)
@@ -154,12 +154,18 @@ def test_the_store_keeps_the_kind_and_the_descriptors(files: dict[str, Path], tm
 
 
 @pytest.mark.parametrize(
-    ("gimbal", "turn"), [((0, -90, 0), 0), ((92, -88, 0), 3), ((180, -90, 0), 2), ((-88, -89, 0), 1), ((180, -30, 0), 0)]
+    ("gimbals", "turns"),
+    [
+        ([(0, -90, 0), (92, -88, 0), (180, -90, 0), (-88, -89, 0)], [0, 3, 2, 1]),
+        ([(44, -90, 0), (46, -90, 0), (-136, -90, 0), (-131, -90, 0)], [0, 0, 2, 2]),  # strips midway between north and east
+        ([(180, -30, 0), (180, -30, 88)], [0, 3]),
+    ],
 )
-def test_strips_flown_to_and_fro_get_one_direction(gimbal: tuple[float, float, float], turn: int) -> None:
-    record = ImageRecord(name="a", file="x", source="x", sha256="", width=4, height=3, camera="a", gimbal_deg=gimbal)
-    assert turn_by_gimbal(record) == turn
-    assert turn_by_gimbal(record.model_copy(update={"gimbal_deg": None})) == 0
+def test_strips_flown_to_and_fro_get_one_direction(gimbals: list[tuple[float, float, float]], turns: list[int]) -> None:
+    record = ImageRecord(name="a", file="x", source="x", sha256="", width=4, height=3, camera="a")
+    found = turns_by_gimbal([record, *(record.model_copy(update={"gimbal_deg": gimbal}) for gimbal in gimbals)])
+    assert found[0] == 0
+    assert len({(own - turn) % 4 for own, turn in zip(found[1:], turns, strict=True)}) == 1
 
 
 def test_unknown_turns_are_found_along_a_chain_of_images(drawing: NDArray[np.uint8]) -> None:

@@ -19,7 +19,7 @@ from recon.features.sift import extract
 from recon.features.store import Features
 from recon.recovery.keyframes import broken_gaps, denser_keyframes
 from recon.recovery.ladder import climb, mapped
-from recon.recovery.learned import appended, learned_matching, turn_of
+from recon.recovery.learned import appended, learned_matching
 from recon.recovery.material import Material, Place, in_order, match_pairs, ordered
 from recon.recovery.merging import merging
 from recon.recovery.pairs import more_pairs
@@ -210,13 +210,6 @@ def test_the_learned_matcher_ties_two_stretches_together(video) -> None:  # type
     np.testing.assert_array_equal(tried.material.features[one].keypoints[: len(material.features[one])], material.features[one].keypoints)
     after = standing(tried.material, mapped(tried.material, Settings(), here))
     assert (after.registered, after.is_whole) == (8, True)
-
-
-def test_strips_to_and_fro_are_turned_north_up() -> None:
-    nadir = [_frame(0).model_copy(update={"gimbal_deg": (yaw, -89.0, 0.0)}) for yaw in (3.0, 92.0, -178.0, 181.0, -91.0)]
-    assert [turn_of(record) for record in nadir] == [0, 3, 2, 2, 1]
-    assert turn_of(_frame(0).model_copy(update={"gimbal_deg": (180.0, -20.0, 0.0)})) == 0
-    assert turn_of(_frame(0)) == 0
 
 
 def test_without_video_there_are_no_frames_to_take(halves: tuple[World, list[str], list[str]], tmp_path: Path) -> None:
