@@ -59,7 +59,9 @@ class Pairs(Section):
 
 
 class Matches(Section):
-    kind: Literal["auto", "nearest", "lightglue"] = Field("auto", description="auto: lightglue for learned keypoints, nearest for SIFT")
+    kind: Literal["auto", "nearest", "lightglue"] = Field(
+        "auto", description="auto: lightglue for learned keypoints, nearest for SIFT; nearest: on a GPU where torch sees one"
+    )
     ratio: float = Field(0.85, gt=0, le=1, description="nearest over second-nearest descriptor distance")
     max_error_px: float = Field(4.0, gt=0, description="epipolar error in original pixels at 1600 px; grows with the image")
     min_inliers: int = Field(15, ge=8)

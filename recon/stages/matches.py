@@ -45,6 +45,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.features.store import FeatureStore
     from recon.matchers.store import write_matches
     from recon.matchers.verify import verify
+    from recon.models.choice import learned_device
     from recon.sfm.cameras import cameras_of
 
     images = ImageSet.read(inputs)
@@ -67,7 +68,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         if _by_glue(features, config):
             found = pool.map(verified, range(len(pairs)), _glued(features, pairs, size_of, work))
         else:
-            found = pool.map(lambda number: verified(number, _nearest(features, pairs[number], options.ratio)), range(len(pairs)))
+            device = learned_device(work.device) if options.kind == "nearest" else "cpu"
+            found = pool.map(lambda number: verified(number, _nearest(features, pairs[number], options.ratio, device)), range(len(pairs)))
         for row in found:
             rows.append(row)
             work.tell(len(rows) / len(pairs))
@@ -86,20 +88,22 @@ def _by_glue(features: FeatureStore, config: Config) -> bool:
     return features.kind != SIFT and config.matches.kind != "nearest"
 
 
-def _nearest(features: FeatureStore, names: Names, ratio: float) -> Matched:
-    first, second = features[names[0]], features[names[1]]
-    if first.is_learned:
-        import torch
+def _nearest(features: FeatureStore, names: Names, ratio: float, device: str) -> Matched:
+    """The same matches of SIFT on every device; of learned descriptors but for what a GPU rounds otherwise."""
+    one, two = features[names[0]], features[names[1]]
+    if device == "cpu" and not one.is_learned:
+        from recon.matchers.nearest import match
 
-        from recon.matchers.mutual import match_dense
-        from recon.models.device import on_one_core
+        return match(one.descriptors, two.descriptors, ratio)
 
-        on_one_core()
-        matches, _ = match_dense(first.descriptors, second.descriptors, torch.device("cpu"))
-        return matches, np.zeros(len(matches))
-    from recon.matchers.nearest import match
+    from recon.matchers.mutual import match_dense, match_sift
+    from recon.models.device import device_of, on_one_core
 
-    return match(first.descriptors, second.descriptors, ratio)
+    on_one_core()
+    if not one.is_learned:
+        return match_sift(one.descriptors, two.descriptors, ratio, device_of(device))
+    matches, _ = match_dense(one.descriptors, two.descriptors, device_of(device))
+    return matches, np.zeros(len(matches))
 
 
 def _glued(features: FeatureStore, pairs: Sequence[Names], size_of: dict[str, tuple[int, int]], work: Work) -> Iterator[Matched]:

@@ -144,6 +144,23 @@ def test_the_number_of_cores_does_not_change_a_bit(files: dict[str, Path]) -> No
         assert one[1].tobytes() == other[1].tobytes()
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_finds_about_the_same_in_batches(kind: Kind, files: dict[str, Path]) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    card = LearnedMatching.load(kind, "cuda:0")
+    rows = [card.features(files[name], None, SIZE, 1024, 400) for name in ("view", "shifted")]
+    found = list(card.match_many([(rows[0], SIZE, rows[1], SIZE)] * 20))
+    error = [rows[1].keypoints[m[:, 1], :2] - rows[0].keypoints[m[:, 0], :2] - SHIFT for m, _ in found]
+    expected, _ = network(kind).match(of(files["view"], kind), SIZE, of(files["shifted"], kind), SIZE)
+    for matches, off in zip(found, error, strict=True):
+        assert len(matches[0]) > 0.8 * len(expected)
+        assert (np.linalg.norm(off, axis=1) < 4).mean() > 0.9
+
+
 def test_the_store_keeps_the_kind_and_the_descriptors(files: dict[str, Path], tmp_path: Path) -> None:
     given = of(files["view"], "xfeat")
     write_features(tmp_path, ["a"], [given], "xfeat")

@@ -45,3 +45,13 @@ def test_nothing_matches_nothing() -> None:
     none, some = np.zeros((0, 64), np.float16), np.ones((4, 64), np.float16) / 8
     assert mutual.match_dense(none, some, torch.device("cpu"))[0].shape == (0, 2)
     assert mutual.match_sift(np.zeros((3, 128), np.uint8), np.zeros((0, 128), np.uint8), 0.8, torch.device("cpu"))[0].shape == (0, 2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_finds_the_same_matches(rng: np.random.Generator) -> None:
+    one = root_normalised(rng.exponential(20, (9000, 128)).astype(np.float32))
+    two = np.concatenate([one[::-2], root_normalised(rng.exponential(20, (2000, 128)).astype(np.float32))])
+    expected, _ = nearest.match(one, two, 0.85)
+    found, _ = mutual.match_sift(one, two, 0.85, torch.device("cuda:0"))
+    np.testing.assert_array_equal(found, expected)
