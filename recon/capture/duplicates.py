@@ -47,6 +47,7 @@ def _one_view(a: ImageRecord, b: ImageRecord, thumb_a: NDArray[np.uint8], thumb_
 def distance_m(a: Gps, b: Gps) -> float:
     """Between two fixes, along the ground and up; short ways only (equirectangular)."""
     north = np.radians(b.lat_deg - a.lat_deg) * _EARTH_M
-    east = np.radians(b.lon_deg - a.lon_deg) * _EARTH_M * np.cos(np.radians(a.lat_deg))
+    turned_deg = (b.lon_deg - a.lon_deg + 180) % 360 - 180  # they may lie on both sides of the date line
+    east = np.radians(turned_deg) * _EARTH_M * np.cos(np.radians(a.lat_deg))
     up = 0.0 if a.alt_m is None or b.alt_m is None else b.alt_m - a.alt_m
     return float(np.sqrt(north**2 + east**2 + up**2))

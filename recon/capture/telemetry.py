@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture.duplicates import distance_m
 from recon.capture.exif import valid_position
 from recon.capture.records import Gps
 from recon.geometry.frames import cam_from_gimbal, gimbal_angles_deg
@@ -256,10 +257,7 @@ def _without_jumps(fixes: Fixes) -> tuple[Fixes, int]:
 
 
 def _reachable(a: tuple[float, Gps], b: tuple[float, Gps]) -> bool:
-    north = (b[1].lat_deg - a[1].lat_deg) * DEGREE_M
-    east = ((b[1].lon_deg - a[1].lon_deg + 180) % 360 - 180) * DEGREE_M * math.cos(math.radians(a[1].lat_deg))
-    up = 0.0 if a[1].alt_m is None or b[1].alt_m is None else b[1].alt_m - a[1].alt_m
-    return math.hypot(north, east, up) <= _JUMP_M + _FASTEST_M_S * abs(b[0] - a[0])
+    return distance_m(a[1], b[1]) <= _JUMP_M + _FASTEST_M_S * abs(b[0] - a[0])
 
 
 def _track(reading: Reading, entries: int, fixes: Fixes, datum: Datum, gimbal: list[tuple[float, tuple[float, float, float]]]) -> Track:

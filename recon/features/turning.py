@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from recon.features.sift import detect
 from recon.features.store import Features
 from recon.features.vlad import image_vectors, ranked_alike
 from recon.matchers.quick import agreeing
+from recon.system import core_count
 
 NADIR_PITCH_DEG = -60.0
 """A camera that looks further down than this shows the ground as a map does: which way is up is the drone's heading."""
@@ -57,7 +59,12 @@ def turns_of(images: ImageSet) -> list[int]:
     if len(unknown) < 2:
         return turns
     names = [images.records[k].name for k in unknown]
-    small = {names[row]: detect(read_grey(images.path(images.records[k]), _SIZE_PX), _KEYPOINTS, _PEAK) for row, k in enumerate(unknown)}
+
+    def look(k: int) -> Features:
+        return detect(read_grey(images.path(images.records[k]), _SIZE_PX), _KEYPOINTS, _PEAK)
+
+    with ThreadPoolExecutor(core_count()) as pool:  # shards are not there yet that could do it side by side
+        small = dict(zip(names, pool.map(look, unknown), strict=True))
     everyone = range(len(names))
     ranked = ranked_alike(image_vectors(small, names, 0), everyone, everyone, _ALIKE, 1)
     pairs = sorted({(min(i, j), max(i, j)) for i, others in ranked.items() for j in others})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
@@ -25,6 +25,7 @@ Kind = Literal["aliked", "disk", "xfeat"]
 KINDS: tuple[Kind, ...] = ("aliked", "disk", "xfeat")
 Size = tuple[int, int]
 """Width and height of an image [px]."""
+Names = tuple[str, str]
 Pair = tuple[Features, Size, Features, Size]
 Found = tuple[NDArray[np.uint32], NDArray[np.float64]]
 """(M, 2) indices of matched keypoints, (M,) scores in 0..1."""
@@ -119,6 +120,20 @@ class LearnedMatching:
 def loaded(kind: Kind, device: str, threads: int) -> LearnedMatching:
     """As ``LearnedMatching.load``, once a process: shards follow one another."""
     return LearnedMatching.load(kind, device, threads=threads)
+
+
+def glued(
+    kind: str, features: Mapping[str, Features], wanted: Iterable[Names], sizes: Mapping[str, Size], device: str, threads: int
+) -> Iterator[Found]:
+    """Matches of pairs of images by name with the matcher of a learned kind; in place of scores zeros, as all count as distinct.
+
+    ``device`` is what the work may use: see ``recon.models.choice.learned_device``.
+    """
+    from recon.models.choice import learned_device
+
+    network = loaded(kind_of(kind), learned_device(device), threads)
+    waiting = ((features[one], sizes[one], features[two], sizes[two]) for one, two in wanted)
+    return ((matches, np.zeros(len(matches))) for matches, _ in network.match_many(waiting))
 
 
 def _matched(glue: Glue, pairs: Sequence[Pair], device: torch.device) -> list[Found]:

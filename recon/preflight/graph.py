@@ -44,34 +44,19 @@ def weak_cuts(count: int, agreeing: Mapping[Pair, int], least: int, smallest: in
     weights = np.array([agreeing[i, j] for i, j in sorted(agreeing)], dtype=np.float64)
     tree = minimum_spanning_tree(coo_array((1 / weights, pairs.T), shape=(count, count)).tocsr()).tocoo()
     links = sorted(zip(-tree.data, tree.row, tree.col, strict=True))[:_LOOKED_AT]
+    part = _labels(count, tree.row, tree.col)
     found: list[Cut] = []
     for _, one, other in links:
-        side = _side(count, tree, int(one), int(other))
+        kept = ~((tree.row == one) & (tree.col == other))
+        label = _labels(count, tree.row[kept], tree.col[kept])
+        side = label == label[one]
         across = side[pairs[:, 0]] != side[pairs[:, 1]]
         matches = int(weights[across].sum())
-        inside = np.flatnonzero(side)
-        whole = _part_size(count, tree, int(one))
-        smaller = inside if 2 * len(inside) <= whole else np.array([k for k in _members(count, tree, int(one)) if not side[k]])
+        smaller = np.flatnonzero(side if 2 * side.sum() <= (part == part[one]).sum() else label == label[other])
         if matches < least and len(smaller) >= smallest:
             best = pairs[across][np.argmax(weights[across])]
             found.append(Cut((int(best[0]), int(best[1])), tuple(int(k) for k in smaller), matches))
     return sorted(found, key=lambda cut: (cut.matches, cut.pair))
-
-
-def _side(count: int, tree: coo_array, one: int, other: int) -> NDArray[np.bool_]:
-    """(count,) those that stay with ``one`` once its link to ``other`` is cut."""
-    kept = ~((tree.row == one) & (tree.col == other))
-    label = _labels(count, tree.row[kept], tree.col[kept])
-    return np.asarray(label == label[one])
-
-
-def _members(count: int, tree: coo_array, one: int) -> NDArray[np.int64]:
-    label = _labels(count, tree.row, tree.col)
-    return np.flatnonzero(label == label[one])
-
-
-def _part_size(count: int, tree: coo_array, one: int) -> int:
-    return len(_members(count, tree, one))
 
 
 def _labels(count: int, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -65,6 +65,5 @@ def _by_order(groups: NDArray[np.int64], k: int) -> NDArray[np.int64]:
 def _by_gps(records: Sequence[ImageRecord]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for one, other in gps_pairs(range(len(records)), records, _NEAR):
-        if one != other:
-            found.setdefault(one, []).append(other)
+        found.setdefault(one, []).append(other)
     return found

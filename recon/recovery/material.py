@@ -141,7 +141,12 @@ def in_order(pair: PairMatches) -> PairMatches:
 def match_pairs(material: Material, wanted: Sequence[Names], place: Place) -> dict[Names, PairMatches | None]:
     """Match and verify pairs by the features that the run has, as the stage ``matches`` does."""
     options, cameras = place.config.matches, material.cameras(place.config)
-    glued: Iterable[Matched | None] = repeat(None) if material.kind == SIFT else _glued(material, wanted, place)
+    by_network: Iterable[Matched | None] = repeat(None)
+    if material.kind != SIFT:
+        from recon.matchers.learned import glued
+
+        sizes = {record.name: (record.width, record.height) for record in material.records}
+        by_network = glued(material.kind, material.features, wanted, sizes, place.work.device, place.work.threads)
 
     def one(names: Names, found: Matched | None) -> PairMatches | None:
         first, second = (material.features[name] for name in names)
@@ -150,18 +155,7 @@ def match_pairs(material: Material, wanted: Sequence[Names], place: Place) -> di
         return verify(names, pair_cameras, xy, matches, ratios, options.max_error_px, options.min_inliers, seed_of(names, place.work.seed))
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, place.work.threads)) as pool:
-        return dict(zip(wanted, pool.map(one, wanted, glued), strict=True))
-
-
-def _glued(material: Material, wanted: Sequence[Names], place: Place) -> Iterator[Matched]:
-    """The learned matcher's, of a run whose features are a network's."""
-    from recon.matchers.learned import kind_of, loaded
-    from recon.models.choice import learned_device
-
-    network = loaded(kind_of(material.kind), learned_device(place.work.device), place.work.threads)
-    sizes = {record.name: (record.width, record.height) for record in material.records}
-    waiting = ((material.features[one], sizes[one], material.features[two], sizes[two]) for one, two in wanted)
-    return ((matches, np.zeros(len(matches))) for matches, _ in network.match_many(waiting))
+        return dict(zip(wanted, pool.map(one, wanted, by_network), strict=True))
 
 
 def seed_of(names: Names, seed: int) -> int:

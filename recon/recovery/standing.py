@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
+from recon.matchers.pairing import components
 from recon.recovery.bounds import ENOUGH, LEAST_OTHER
 from recon.recovery.material import Material
 from recon.sfm.links import Link, thinnest_link
@@ -100,11 +97,8 @@ def connected(material: Material) -> tuple[frozenset[str], ...]:
     """Groups of images that verified matches connect, the largest first; single images are none."""
     names = material.names
     index = {name: number for number, name in enumerate(names)}
-    rows, columns = [index[one] for one, _ in material.pairs], [index[two] for _, two in material.pairs]
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(names), len(names)))
-    label = connected_components(graph, directed=False)[1]
-    groups: list[frozenset[str]] = [frozenset(names[k] for k in np.flatnonzero(label == group)) for group in np.unique(label)]
-    return tuple(sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), min(group))))
+    groups = components(range(len(names)), ((index[one], index[two]) for one, two in material.pairs))
+    return tuple(frozenset(names[k] for k in group) for group in groups if len(group) > 1)
 
 
 def apart(material: Material, now: Standing) -> Sequence[str]:

@@ -15,6 +15,7 @@ import pycolmap
 from recon.capture.records import ImageRecord
 from recon.errors import ReconstructionError
 from recon.features.store import Features
+from recon.matchers.pairing import components
 from recon.matchers.store import PairMatches
 from recon.sfm.database import write_database
 from recon.sfm.joining import NO_POINT, join_models, point_ids, register_left_over
@@ -219,13 +220,8 @@ def explained(model: pycolmap.Reconstruction, pairs: Sequence[PairMatches]) -> f
 
 def _largest_component(records: Sequence[ImageRecord], pairs: Sequence[PairMatches]) -> int:
     """Images in the largest group that verified matches connect."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     index = {record.name: number for number, record in enumerate(records)}
-    rows, columns = [index[pair.name1] for pair in pairs], [index[pair.name2] for pair in pairs]
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(records), len(records)))
-    return int(np.bincount(connected_components(graph, directed=False)[1]).max())
+    return len(components(range(len(records)), ((index[pair.name1], index[pair.name2]) for pair in pairs))[0])
 
 
 def left_apart(best: pycolmap.Reconstruction, others: Sequence[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:

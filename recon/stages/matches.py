@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +65,9 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     rows = []
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(max(1, work.threads)) as pool:
         if _by_glue(features, config):
-            found = pool.map(verified, range(len(pairs)), _glued(features, pairs, size_of, work))
+            from recon.matchers.learned import glued
+
+            found = pool.map(verified, range(len(pairs)), glued(features.kind, features, pairs, size_of, work.device, work.threads))
         else:
             device = learned_device(work.device) if options.kind == "nearest" else "cpu"
             found = pool.map(lambda number: verified(number, _nearest(features, pairs[number], options.ratio, device)), range(len(pairs)))
@@ -104,15 +105,6 @@ def _nearest(features: FeatureStore, names: Names, ratio: float, device: str) ->
         return match_sift(one.descriptors, two.descriptors, ratio, device_of(device))
     matches, _ = match_dense(one.descriptors, two.descriptors, device_of(device))
     return matches, np.zeros(len(matches))
-
-
-def _glued(features: FeatureStore, pairs: Sequence[Names], size_of: dict[str, tuple[int, int]], work: Work) -> Iterator[Matched]:
-    from recon.matchers.learned import kind_of, loaded
-    from recon.models.choice import learned_device
-
-    network = loaded(kind_of(features.kind), learned_device(work.device), work.threads)
-    waiting = ((features[one], size_of[one], features[two], size_of[two]) for one, two in pairs)
-    return ((matches, np.zeros(len(matches))) for matches, _ in network.match_many(waiting))
 
 
 def _row(pair: tuple[str, str], raw: int, found: object) -> dict[str, object]:

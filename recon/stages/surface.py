@@ -21,15 +21,14 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     jobs = plan(samples, config.mesh)
     count = len(samples.xyz)
     most = count if len(jobs) == 1 else MOST_SAMPLES
-    return [{**job, "memory_mb": BASE_MB + (SAMPLES_MB * count + BLOCK_MB * most) // 10**6} for job in jobs]
+    return [{"job": job, "memory_mb": BASE_MB + (SAMPLES_MB * count + BLOCK_MB * most) // 10**6} for job in jobs]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     from recon.surface.build import lay
     from recon.surface.thin import Samples
 
-    job = {key: value for key, value in shard.items() if key != "memory_mb"}
-    lay(Samples.load(inputs["sample"][0] / SAMPLES_FILE), config.mesh, job).save(out)
+    lay(Samples.load(inputs["sample"][0] / SAMPLES_FILE), config.mesh, shard["job"]).save(out)
 
 
 stage = Stage("surface", ("sample",), run, split, reads=("mesh",), memory_mb=2000)

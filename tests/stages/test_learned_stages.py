@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("kornia", reason="learned matching is not installed: pip install -e '.[dev]'")
 
 sys.path.insert(0, str(Path(__file__).parent))
+from chain import run
 from exact_flight import Flight, make_flight
 
 from recon.capture.pixels import read_rgb, write_png
@@ -23,7 +24,7 @@ from recon.errors import ConfigError
 from recon.evaluate.poses import pose_errors
 from recon.features.store import FeatureStore
 from recon.matchers.store import read_matches
-from recon.stage import Inputs, Stage, Work
+from recon.stage import Inputs
 from recon.stages.features import stage as features
 from recon.stages.matches import stage as matches
 from recon.stages.pairs import stage as pairs
@@ -32,19 +33,6 @@ from recon.stages.sfm import stage as sfm
 SIZE = (400, 300)
 COUNT = 8
 LEARNED = Config(features=Features(kind="aliked", learned_keypoints=500))
-
-
-def run(stages: tuple[Stage, ...], inputs: Inputs, root: Path, config: Config, threads: int = 1) -> Inputs:
-    for stage in stages:
-        own = {need: inputs[need] for need in stage.needs}
-        folders = []
-        for number, shard in enumerate(stage.split(config.only(stage.sections), own)):
-            folder = root / stage.name / str(number)
-            folder.mkdir(parents=True)
-            stage.run(config.only(stage.sections), own, shard, folder, Work(threads=threads))
-            folders.append(folder)
-        inputs = {**inputs, stage.name: tuple(folders)}
-    return inputs
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +47,7 @@ def flight(tmp_path_factory: pytest.TempPathFactory) -> Flight:
 
 @pytest.fixture(scope="module")
 def learned(flight: Flight, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return run((features, pairs, matches, sfm), flight.inputs, tmp_path_factory.mktemp("learned"), LEARNED, threads=2)
+    return run((features, pairs, matches, sfm), flight.inputs, tmp_path_factory.mktemp("learned"), threads=2, config=LEARNED)
 
 
 def test_images_flown_to_and_fro_are_turned_and_come_together(flight: Flight, learned: Inputs) -> None:
@@ -84,25 +72,25 @@ def test_the_cameras_are_where_they_were(flight: Flight, learned: Inputs) -> Non
 
 def test_aligned_keypoints_fit_better(learned: Inputs, tmp_path: Path) -> None:
     plain = LEARNED.model_copy(update={"sfm": LEARNED.sfm.model_copy(update={"align_keypoints": False})})
-    beside = run((sfm,), {name: folders for name, folders in learned.items() if name != "sfm"}, tmp_path, plain)
+    beside = run((sfm,), {name: folders for name, folders in learned.items() if name != "sfm"}, tmp_path, config=plain)
     errors = [json.loads((inputs["sfm"][0] / "sfm.json").read_text())["reprojection_error_px"] for inputs in (learned, beside)]
     assert errors[0] < errors[1]
 
 
 def test_nearest_neighbours_do_for_learned_descriptors_too(learned: Inputs, tmp_path: Path) -> None:
     nearest = LEARNED.model_copy(update={"matches": Matches(kind="nearest")})
-    found = run((matches,), learned, tmp_path, nearest)
+    found = run((matches,), learned, tmp_path, config=nearest)
     assert len(read_matches(found["matches"])) >= 5
 
 
 def test_lightglue_for_sift_is_refused(flight: Flight, tmp_path: Path) -> None:
     asked = Config(features=Features(kind="sift", max_size_px=160, max_keypoints=100), matches=Matches(kind="lightglue"))
     with pytest.raises(ConfigError, match=r"matches\.kind is lightglue"):
-        run((features, pairs, matches), flight.inputs, tmp_path, asked)
+        run((features, pairs, matches), flight.inputs, tmp_path, config=asked)
 
 
 def test_shards_of_several_kinds_are_told_apart(flight: Flight, learned: Inputs, tmp_path: Path) -> None:
-    sift = run((features,), flight.inputs, tmp_path, Config(features=Features(kind="sift", max_size_px=160)))
+    sift = run((features,), flight.inputs, tmp_path, config=Config(features=Features(kind="sift", max_size_px=160)))
     with pytest.raises(ConfigError, match="aliked, sift"):
         FeatureStore([learned["features"][0], sift["features"][0]])
 

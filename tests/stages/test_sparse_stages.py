@@ -12,6 +12,7 @@ import pycolmap
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from chain import run
 from exact_flight import Flight, make_flight
 
 from recon.capture.pixels import write_png
@@ -20,7 +21,7 @@ from recon.config import Config, Georef
 from recon.errors import EmptyCapture, NoOverlap, NoTexture
 from recon.evaluate.poses import pose_errors
 from recon.geometry.geodesy import LocalFrame
-from recon.stage import Inputs, Stage, Work
+from recon.stage import Inputs
 from recon.stages.features import stage as features
 from recon.stages.georef import stage as georef
 from recon.stages.matches import stage as matches
@@ -31,20 +32,6 @@ from recon.stages.sfm import stage as sfm
 CHAIN = (features, pairs, matches, sfm, recover, georef)
 GPS_NOISE_M = 0.3
 HOME = LocalFrame.at(47.3, 8.5, 400.0)
-
-
-def run(stages: tuple[Stage, ...], inputs: Inputs, root: Path, threads: int = 1, config: Config | None = None) -> Inputs:
-    config = config or Config()
-    for stage in stages:
-        own = {need: inputs[need] for need in stage.needs}
-        folders = []
-        for number, shard in enumerate(stage.split(config.only(stage.sections), own)):
-            folder = root / stage.name / str(number)
-            folder.mkdir(parents=True)
-            stage.run(config.only(stage.sections), own, shard, folder, Work(threads=threads))
-            folders.append(folder)
-        inputs = {**inputs, stage.name: tuple(folders)}
-    return inputs
 
 
 @pytest.fixture(scope="module")
