@@ -230,6 +230,7 @@ def simulate(
     gps_bias_m: Annotated[str, typer.Option(metavar="E,N,U", help="The same for all images.")] = "0,0,0",
     gps_offset_s: Annotated[float, typer.Option(help="Clock of a drone video's telemetry minus the video's.")] = 0.0,
     depth: Annotated[bool, typer.Option(help="Write true depth maps.")] = False,
+    depth_noise_m: Annotated[float, typer.Option(help="Sigma of the depth images of room.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Ray-cast a capture of exactly known truth."""
@@ -251,6 +252,7 @@ def simulate(
             gps_bias_m=_numbers("--gps-bias-m", gps_bias_m, float),
             gps_offset_s=gps_offset_s,
             depth=depth,
+            depth_noise_m=depth_noise_m,
         )
         if as_json:
             say({"event": "simulation", **truth.model_dump(mode="json")})

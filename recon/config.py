@@ -22,6 +22,10 @@ class Section(BaseModel):
 class Ingest(Section):
     min_size_px: int = Field(64, ge=1, description="an image with a shorter side than this is skipped")
     max_pixels: int = Field(400_000_000, ge=1, description="a larger image is skipped, never decoded")
+    use_depth: bool = Field(True, description="read the depth images that a device measured beside its photos")
+    depth_unit_m: float | None = Field(
+        None, gt=0, le=1, description="metres a unit of 16-bit depth images; None: as a file beside them states, else a millimetre"
+    )
 
 
 class Select(Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from recon.capture import photos, quality, video
+from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
 from recon.capture.names import listed
@@ -72,6 +73,11 @@ class VideoFound(Record):
     telemetry: TelemetryFound | None = None
 
 
+class IgnoredFile(Record):
+    source: str
+    reason: str
+
+
 class GpsSpan(Record):
     """Extent of the photos' positions."""
 
@@ -81,11 +87,6 @@ class GpsSpan(Record):
     alt_min_m: float | None
     alt_max_m: float | None
     alt_datums: tuple[str, ...]
-
-
-class IgnoredFile(Record):
-    source: str
-    reason: str
 
 
 class Inspection(Record):
@@ -99,6 +100,8 @@ class Inspection(Record):
     """Photos and keyframes that will be used, about."""
     cameras: tuple[CameraFound, ...]
     gps: GpsSpan | None
+    depth: DepthFound | None = None
+    """None without depth images: from them the model will be metric."""
     first: str | None
     last: str | None
     """First and last capture time, ISO 8601."""
@@ -129,6 +132,8 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     headers = [(file, header) for file, header in headers if file.name not in gone]
     beside = source.telemetry
     found = [_video_found(file, info, config, beside.get(file.name)) for file, info in videos if file.name not in gone]
+    depth, unread = depth_found(source, headers, config.ingest)
+    ignored += [IgnoredFile(source=name, reason=f"not used as depth: {reason}") for name, reason in unread]
     sample = sample_photos(headers, config)
     keyframes = sum(row.keyframes_estimated for row in found)
     images = min(config.select.max_images, len(headers) + keyframes)
@@ -143,12 +148,13 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         images_estimated=images,
         cameras=_cameras(header for _, header in headers),
         gps=_gps_span([header.gps for _, header in headers if header.gps]),
+        depth=depth,
         first=times[0] if times else None,
         last=times[-1] if times else None,
         exact_duplicates=len(copies),
         sample=sample,
         ignored=tuple(ignored),
-        warnings=tuple(_warnings(source, headers, found, sample)),
+        warnings=tuple(_warnings(source, headers, found, sample, depth)),
         costs=_costs(headers, found, images, source),
         preflight=foretell(headers, [row for row in videos if row[0].name not in gone], config, core_count()) if preflight else None,
     )
@@ -257,7 +263,11 @@ def _gps_span(fixes: list[Gps]) -> GpsSpan | None:
 
 
 def _warnings(
-    source: Source, headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], sample: SampleFound | None
+    source: Source,
+    headers: list[tuple[SourceFile, Header]],
+    videos: list[VideoFound],
+    sample: SampleFound | None,
+    depth: DepthFound | None,
 ) -> Iterable[str]:
     if lost := [file.relative for file in source.lost]:
         yield f"{len(lost)} file{'s' if len(lost) > 1 else ''} can't be used: {listed(lost)}"
@@ -275,7 +285,7 @@ def _warnings(
     if headers and not any(header.focal_px for _, header in headers):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
-    if headers and with_gps < 3 and not any(row.telemetry and row.telemetry.positions for row in videos):
+    if headers and with_gps < 3 and not depth and not any(row.telemetry and row.telemetry.positions for row in videos):
         yield f"{with_gps} photos have GPS: the model will have no metric scale"
 
 
@@ -294,6 +304,6 @@ def _costs(headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], i
     sizes_mpx = [header.width * header.height / 1e6 for _, header in headers]
     for row in videos:
         sizes_mpx += [row.width * row.height / 1e6] * row.keyframes_estimated
-    copied = sum(file.size for file in source.photos + source.videos)
+    copied = sum(file.size for file in source.files if file.kind in ("photo", "video", "depth"))
     frames = sum(row.frames or 0 for row in videos)
     return tuple(estimate(preset, parse(PRESETS[preset]), images, sizes_mpx, frames, copied) for preset in PRESETS)

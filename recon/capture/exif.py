@@ -13,7 +13,8 @@ from PIL import ExifTags, Image
 from recon.capture.records import Gps
 
 Tags = Mapping[int, Any]
-FocalSource = Literal["exif", "exif_35mm", "none"]
+FocalSource = Literal["exif", "exif_35mm", "device", "none"]
+"""``device``: a file of the device beside the photos states it."""
 
 _EXIF, _GPS = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 _T = ExifTags.Base

@@ -117,6 +117,16 @@ def _header(form: str, width: int, height: int, verbatim: bool, known: Exif, xmp
     )
 
 
+def orientation(path: Path, max_pixels: int) -> int:
+    """EXIF's number for the turn (1: none, 2 to 8) that a photo's pixels were given, or must be given, to stand upright."""
+    if path.suffix.lower() in RAW_SUFFIXES:
+        return 1
+    with _opened(path, max_pixels) as image:
+        # HEIF is turned as it is opened, and the number kept aside
+        turn = image.info.get("original_orientation") or image.getexif().get(_ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
+
+
 def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """(H, W, 3) uint8 RGB, upright, and where the photo has transparent pixels an (H, W) mask, 0 there and 255 elsewhere.
 

@@ -45,7 +45,7 @@ class ImageRecord(Record):
     camera: str
     """Images with the same key were taken by one physical camera at one zoom and size, and share intrinsics."""
     focal_px: float | None = None
-    focal_source: Literal["exif", "exif_35mm", "none"] = "none"
+    focal_source: Literal["exif", "exif_35mm", "device", "none"] = "none"
     sequence: str | None = None
     """Name of the video (or burst) it belongs to; frames of a sequence are matched with their neighbours."""
     frame: int | None = None
@@ -60,6 +60,8 @@ class ImageRecord(Record):
     """Mean grey value, 0..1."""
     mask: str | None = None
     """Locator of an 8-bit mask, like ``file``: zero where the image must not be used."""
+    depth: str | None = None
+    """Locator of what a depth sensor measured, like ``file``: a ``DepthImage``, upright as the image is."""
 
 
 class ImageSet:
@@ -82,6 +84,9 @@ class ImageSet:
 
     def mask_path(self, record: ImageRecord) -> Path | None:
         return locate(record.mask, self._inputs) if record.mask else None
+
+    def depth_path(self, record: ImageRecord) -> Path | None:
+        return locate(record.depth, self._inputs) if record.depth else None
 
     def subset(self, names: Iterable[str]) -> ImageSet:
         wanted = set(names)

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from recon.capture import rgbd
 from recon.capture.archive import MANIFEST, unpack
 from recon.capture.names import natural_key, safe_names, shown
 from recon.errors import EmptyCapture, InputError, NotFound
@@ -29,8 +30,8 @@ LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
-Kind = Literal["photo", "video", "telemetry", "ignored"]
-"""Telemetry is what a device wrote beside a video of the same name: it is read with it."""
+Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "ignored"]
+"""Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,15 @@ class SourceFile:
     """Why it is ignored."""
     lost: bool = False
     """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive, telemetry of no video."""
+    belongs_to: str = ""
+    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder."""
+
+
+class DepthFiles(NamedTuple):
+    """What a device measured beside a photo."""
+
+    depth: SourceFile
+    confidence: SourceFile | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,29 @@ class Source:
         """The file beside a video that says where it was filmed, by the video's name."""
         stems = {_stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
         return {video.name: stems[_stem(video)] for video in self.videos if _stem(video) in stems}
+
+    @property
+    def depth(self) -> dict[str, DepthFiles]:
+        """The depth image of each photo that has one, by the photo's name."""
+        sure = {file.belongs_to: file for file in self.files if file.kind == "confidence"}
+        of_photo = {file.belongs_to: file for file in self.files if file.kind == "depth"}
+        pairs = [(photo.name, of_photo[photo.relative]) for photo in self.photos if photo.relative in of_photo]
+        return {name: DepthFiles(depth, sure.get(depth.relative)) for name, depth in pairs}
+
+    @property
+    def calibration(self) -> dict[str, list[SourceFile]]:
+        """Files that state the camera of photos with depth beside them, by the photo's name."""
+        stated: dict[str, list[SourceFile]] = {}
+        for file in self.files:
+            if file.kind == "calibration":
+                stated.setdefault(file.belongs_to, []).append(file)
+        folders = {file.belongs_to.rpartition("/")[0] for file in self.files if file.kind == "depth"} if stated else set()
+        found = {}
+        for photo in self.photos:
+            folder = photo.relative.rpartition("/")[0]
+            if folder in folders:
+                found[photo.name] = stated.get(folder) or stated.get(folder.rpartition("/")[0]) or []
+        return {name: files for name, files in found.items() if files}
 
     @property
     def ignored(self) -> list[SourceFile]:
@@ -116,12 +149,15 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
         raise NotFound(f"{shown(str(path))} does not exist") from None
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
-    files = _without_twins(sorted(files, key=lambda file: natural_key(file.relative)))
+    files = _without_twins(rgbd.recognised(sorted(files, key=lambda file: natural_key(file.relative))))
     _refuse_empty(path, files)
     if hashed:
         files = _hashed(files, workspace)
         _refuse_empty(path, files)
-    files = [replace(file, relative=shown(file.relative), name=name) for file, name in zip(files, _names(files), strict=True)]
+    files = [
+        replace(file, relative=shown(file.relative), belongs_to=shown(file.belongs_to), name=name)
+        for file, name in zip(files, _names(files), strict=True)
+    ]
     return Source(path, tuple(files))
 
 
@@ -201,7 +237,7 @@ def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
     target = workspace / "unpacked" / cache.sha256(path)[:16]
     cache.save()
     if not target.exists():
-        unpack(path, target, lambda name: kind_of(name) != "ignored" and not _hidden(name))
+        unpack(path, target, lambda name: (kind_of(name) != "ignored" or rgbd.is_calibration(name)) and not _hidden(name))
     manifest = json.loads((target / MANIFEST).read_text(encoding="ascii"))
     files = [_listed(target / file, name, (target / file).stat().st_size) for file, name in manifest["files"]]
     for name, reason in manifest["ignored"]:

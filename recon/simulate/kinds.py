@@ -27,7 +27,7 @@ VIDEO_NAME, FPS = "walk.mp4", 25
 ORIGIN = Origin(lat_deg=47.3, lon_deg=8.5, alt_m=430.0, alt_datum="sea_level")
 SURVEY_ALTITUDE_M = 60.0
 TABLET_DEPTH_SIZE, TABLET_RANGE_M = (256, 192), 5.0
-SHAKE, EXPOSURE, NOISE, FLIGHT, GPS = range(5)
+SHAKE, EXPOSURE, NOISE, FLIGHT, GPS, DEPTH = range(6)
 """Streams of random numbers: one option's draws do not change another's."""
 
 
@@ -158,7 +158,7 @@ def write_capture(kind: str, plan: Plan, options: Options, out: Path) -> None:
     for name, rgb, (exif, xmp) in zip(plan.names, pictures(plan, options), tags, strict=True):
         write_photo(out / "images" / name, rgb, exif, xmp)
     if kind == "room":
-        _write_tablet(plan, out)
+        _write_tablet(plan, options, out)
 
 
 def _plain_exif(plan: Plan, time_s: float) -> Image.Exif:
@@ -178,17 +178,12 @@ def _drone_tags(plan: Plan, options: Options) -> list[tuple[Image.Exif, str]]:
     return tags
 
 
-def _write_tablet(plan: Plan, out: Path) -> None:
+def _write_tablet(plan: Plan, options: Options, out: Path) -> None:
     """Depth as 16-bit PNG in millimetres, 0 beyond the sensor's range, and ``poses.json``."""
-    (out / "depth").mkdir(exist_ok=True)
-    small = pycolmap.Camera(plan.camera.todict())
-    small.rescale(*TABLET_DEPTH_SIZE)
-    frames = []
+    rng, frames = _rng(options, DEPTH), []
     for name, time_s in zip(plan.names, plan.times_s, strict=True):
         cam_from_world = plan.path.pose(float(time_s))
-        depth = render_depth(plan.scene, small, cam_from_world)
-        depth[depth > TABLET_RANGE_M] = 0
-        Image.fromarray(np.round(depth * 1000).astype(np.uint16)).save((out / "depth" / name).with_suffix(".png"))
+        write_depth(out / "depth" / f"{Path(name).stem}.png", plan.scene, plan.camera, cam_from_world, options.depth_noise_m, rng)
         frames.append(
             {
                 "image": f"images/{name}",
@@ -200,6 +195,20 @@ def _write_tablet(plan: Plan, out: Path) -> None:
     camera = plan.camera
     intrinsics = {"model": camera.model.name, "width": camera.width, "height": camera.height, "params": camera.params.tolist()}
     write_json(out / "poses.json", {"camera": intrinsics, "depth_unit_m": 0.001, "frames": frames})
+
+
+def write_depth(
+    path: Path, scene: Scene, camera: pycolmap.Camera, cam_from_world: pycolmap.Rigid3d, noise_m: float, rng: np.random.Generator
+) -> None:
+    """A sensor's depth image beside a photo: smaller, 16 bits, millimetres, 0 beyond ``TABLET_RANGE_M``, Gaussian noise in each pixel."""
+    small = pycolmap.Camera(camera.todict())
+    small.rescale(*TABLET_DEPTH_SIZE)
+    depth = render_depth(scene, small, cam_from_world)
+    known = (depth > 0) & (depth <= TABLET_RANGE_M)
+    if noise_m > 0:
+        depth = depth + np.float32(noise_m) * rng.standard_normal(depth.shape, np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.where(known, np.round(depth * 1000), 0).astype(np.uint16)).save(path)
 
 
 def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
@@ -219,7 +228,7 @@ def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
     truth = Truth(
         kind=kind,
         options=options,
-        capture=VIDEO_NAME if plan.video else "images",
+        capture=VIDEO_NAME if plan.video else "." if kind == "room" else "images",
         images=len(plan.names),
         scene_size_m=seen_size(plan.scene, plan.camera, poses),
         path_length_m=path_length(poses),

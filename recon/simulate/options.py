@@ -35,6 +35,7 @@ class Options(BaseModel):
     gps_bias_m: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="east, north, up, the same for all images")
     gps_offset_s: float = Field(0.0, ge=-3, le=3, description="the clock of a drone video's telemetry minus the video's")
     depth: bool = Field(False, description="write truth/depth/NAME.npz")
+    depth_noise_m: float = Field(0.0, ge=0, description="standard deviation of each pixel of the room's depth images")
 
     @classmethod
     def of(cls, **options: Any) -> Options:
@@ -71,7 +72,7 @@ class Truth(Record):
     kind: str
     options: Options
     capture: str
-    """What to reconstruct, relative to the simulated folder: a folder of photos or a video."""
+    """What to reconstruct, relative to the simulated folder: a folder of photos, of photos with depth beside them (.), or a video."""
     images: int
     scene_size_m: float
     """Diagonal of the bounding box of what the cameras see."""

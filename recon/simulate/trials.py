@@ -157,7 +157,7 @@ def write_trial(trial: Trial, folder: Path, size: tuple[int, int] = (800, 600), 
         file = f"ingest/0/images/{name}"
         records.append(ImageRecord(name=name, file=file, source=name, sha256=digest, width=size[0], height=size[1], camera="one"))
     write_records(folder / "select", records)
-    _sparse_model(trial, camera, names, poses, seed).write_binary(folder / "georef/model")
+    sparse_model(trial, camera, names, poses, seed).write_binary(folder / "georef/model")
     return {name: (folder / name,) for name in ("ingest", "select", "georef")}
 
 
@@ -168,7 +168,7 @@ def _picture(trial: Trial, camera: pycolmap.Camera, cam_from_world: pycolmap.Rig
     return to_srgb(light, 0.0, NOISE, rng)
 
 
-def _sparse_model(
+def sparse_model(
     trial: Trial, camera: pycolmap.Camera, names: list[str], poses: list[pycolmap.Rigid3d], seed: int
 ) -> pycolmap.Reconstruction:
     """Exact, without points on surfaces that have no texture: no keypoint would be found there."""

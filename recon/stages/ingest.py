@@ -30,6 +30,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     videos, video_copies = _unique(source.videos)
     beside = source.telemetry
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
+    depth, calibration = (source.depth, source.calibration) if config.ingest.use_depth else ({}, {})
     groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
     copies = photo_copies | video_copies
     return [
@@ -39,6 +40,8 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "files": [file.name for file in files],
             "copies": {file.name: copies.get(file.sha256, []) for file in files},
             "lost": [] if index else [file.name for file in source.lost],
+            "depth": {file.name: [part and part.name for part in depth[file.name]] for file in files if file.name in depth},
+            "calibration": {file.name: [part.name for part in calibration[file.name]] for file in files if file.name in calibration},
         }
         for index, (kind, files) in enumerate(groups)
     ]
@@ -47,12 +50,14 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import cv2
 
+    from recon.capture.depthintake import DepthIntake
     from recon.capture.intake import take_photo, take_video
 
     cv2.setNumThreads(work.threads)
     files = {file.name: file for file in read_source(inputs["source"][0]).files}
     records, thumbs, videos = [], [], []
     skipped = [_skipped(files[name], files[name].reason) for name in shard["lost"]]
+    measured_depth = DepthIntake(files, int(shard["index"]), out, config.ingest)
     for done, name in enumerate(shard["files"]):
         file = files[name]
         if file.kind == "telemetry":  # is read with its video
@@ -64,12 +69,16 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
                 videos.append(take_video(file, out, config.ingest, beside))
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
+                if name in shard["depth"] or name in shard["calibration"]:
+                    record = measured_depth.add(record, file, shard["depth"].get(name, ()), shard["calibration"].get(name, ()))
                 records.append(record)
                 thumbs.append(measured.thumb)
         except InputError as error:
             _log.warning("%s is skipped: %s", file.relative, error)
             skipped.append(_skipped(file, str(error)))
         skipped += [_skipped(files[copy], f"the same content as {file.relative}") for copy in shard["copies"][name]]
+    if shard["depth"] or shard["calibration"]:
+        measured_depth.write()
     write_records(out, records)
     np.save(out / THUMBS_FILE, np.array(thumbs, np.uint8).reshape(-1, 64, 64))
     write_json(out / VIDEOS_FILE, {"videos": videos})
@@ -92,4 +101,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=3)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=4)

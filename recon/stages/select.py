@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recon.capture.records import read_json, read_records, write_json, write_records
+from recon.capture.records import ImageRecord, locate, read_json, read_records, write_json, write_records
 from recon.config import Config
 from recon.errors import EmptyCapture
 from recon.stage import Inputs, Shard, Stage, Work
@@ -49,6 +51,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
             records = [record for folder in inputs["ingest"] for record in read_records(folder)]
             thumbs = np.concatenate([np.load(folder / THUMBS_FILE) for folder in inputs["ingest"]])
             selection = select_photos(records, thumbs, config.select, limit)
+            selection.records = [_with_depth(record, inputs, int(shard["index"]), out) for record in selection.records]
         else:
             folder = inputs["ingest"][int(shard["ingest"])]
             (video,) = _videos(folder)
@@ -62,6 +65,19 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         selection = Selection(warnings=[str(error)])
     write_records(out, selection.records)
     write_json(out / KEYFRAMES_FILE, {"frames": selection.rows, "warnings": selection.warnings})
+
+
+def _with_depth(record: ImageRecord, inputs: Inputs, index: int, out: Path) -> ImageRecord:
+    """The record with its depth in this shard's folder: what reads that alone needs none of the photos of ``ingest``."""
+    if record.depth is None:
+        return record
+    target = out / "depth" / f"{record.name}.npz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(locate(record.depth, inputs), target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(locate(record.depth, inputs), target)
+    return record.model_copy(update={"depth": f"select/{index}/depth/{record.name}.npz"})
 
 
 def _videos(folder: Path) -> list[dict[str, Any]]:
@@ -89,4 +105,4 @@ def _nothing_usable(inputs: Inputs) -> tuple[str, str]:
     return f"none of the {len(skipped)} photos and videos can be used: {listed}", "Run 'recon inspect' to see each file's reason"
 
 
-stage = Stage("select", needs=("ingest",), run=run, split=split, memory_mb=1200, version=3)
+stage = Stage("select", needs=("ingest",), run=run, split=split, memory_mb=1200, version=4)
