@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.local import read_or_make
 from recon.errors import ConfigError
-from workers.settings import Settings
+from workers.settings import Settings, secrets_folder
 
 MB, GB = 2**20, 2**30
 
@@ -40,7 +40,7 @@ class ApiSettings(BaseSettings):
 def load_api_settings() -> ApiSettings:
     """The environment's settings; ConfigError in words."""
     try:
-        return ApiSettings()
+        return ApiSettings(_secrets_dir=secrets_folder())
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()

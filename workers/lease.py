@@ -42,6 +42,7 @@ class Lease:
         self._looking = threading.Lock()
         os.register_at_fork(before=self._looking.acquire, after_in_parent=self._looking.release, after_in_child=self._looking.release)
         self._reached_since_s: float | None = None
+        self._sign = node.settings.folder / "alive" / f"{node.settings.node}-{os.getpid()}"
         self.is_stopping = False
         self._hurried = False
 
@@ -66,6 +67,7 @@ class Lease:
             return
         self._ended.set()
         self._thread.join(10)
+        self._sign.unlink(missing_ok=True)
         try:
             with self.node.database.writing() as session:
                 given = claims.give_back_all(session, self.node.worker)
@@ -92,6 +94,7 @@ class Lease:
         while not self._ended.wait(LOOK_S):
             with self._looking:
                 try:
+                    self._show()
                     self.look()
                     if time.monotonic() >= next_sweep_s:
                         next_sweep_s = time.monotonic() + sweep_s
@@ -103,6 +106,11 @@ class Lease:
                     log.warning("the broker does not answer: %s", error)
                 except Exception:
                     log.exception("a fault while looking after shards")
+
+    def _show(self) -> None:
+        """Touch the file that a container's health check looks for: it says that this thread runs, whatever else is away."""
+        self._sign.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sign.touch()
 
     def look(self) -> None:
         """Renew the lease, end unwanted work, take back what was left by a process that died."""

@@ -97,10 +97,18 @@ class Settings(BaseSettings):
         return platform.node() or "node"
 
 
+def secrets_folder() -> Path | None:
+    """``RECON_SECRETS``, a folder of files that stand for variables: ``recon_database`` for ``RECON_DATABASE``. The variable wins."""
+    named = os.environ.get("RECON_SECRETS")
+    if named and not Path(named).is_dir():
+        raise ConfigError(f"RECON_SECRETS is '{named}', which is no folder", "Mount the secrets there, or leave it out")
+    return Path(named) if named else None
+
+
 def load_settings() -> Settings:
     """The environment's settings; ConfigError in words."""
     try:
-        return Settings()
+        return Settings(_secrets_dir=secrets_folder())
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()

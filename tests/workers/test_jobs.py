@@ -25,6 +25,7 @@ def test_a_job_runs_through_and_the_next_finds_its_results(service: Service) -> 
     assert service.wait(first).state == "done", service.job(first).error
     assert service.total(first) == sum(i**2 for i in range(6))
     assert sorted(row[0] for row in service.trace()) == list(range(6))
+    assert len(list((service.settings.folder / "alive").iterdir())) == 1  # what a container's health check looks at
     assert service.stages(first) == dict.fromkeys(("source", "ingest", "features", "products"), "done")
     second = service.submit(capture)
     assert service.wait(second).state == "done"

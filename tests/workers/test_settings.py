@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from api.settings import load_api_settings
 from recon.errors import ConfigError
 from workers.settings import MAX_SOCKET_PATH, Settings, load_settings
 
@@ -21,6 +22,19 @@ def test_the_environment_names_a_fleets_parts(monkeypatch: pytest.MonkeyPatch) -
     assert settings.bucket == ("photos", "recon/")
     assert settings.database_url == "postgresql+psycopg://u:p@db/recon"
     assert settings.broker_url == "redis://broker:6379/1"
+
+
+def test_secrets_may_be_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "recon_database").write_text("postgresql://u:p@db/recon\n")
+    (tmp_path / "recon_api_secret").write_text("of all APIs\n")
+    monkeypatch.setenv("RECON_SECRETS", str(tmp_path))
+    assert load_settings().database == "postgresql://u:p@db/recon"
+    assert load_api_settings().secret == "of all APIs"
+    monkeypatch.setenv("RECON_DATABASE", "postgresql://u:p@other/recon")
+    assert load_settings().database == "postgresql://u:p@other/recon"
+    monkeypatch.setenv("RECON_SECRETS", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="nowhere', which is no folder"):
+        load_api_settings()
 
 
 def test_wrong_settings_are_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
