@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 
 
 class Without:
@@ -15,7 +13,7 @@ class Without:
     def __init__(self, absent: frozenset[str]) -> None:
         self.absent = absent
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name.split(".")[0] in self.absent:
             raise ModuleNotFoundError(f"No module named '{name}': it is not in the image", name=name)
         return None

@@ -38,9 +38,8 @@ def resolved(lines: Iterable[str]) -> set[str]:
         if (name, ",".join(extras)) in found:
             continue
         found[name, ",".join(extras)] = None
-        for needed in map(Requirement, importlib.metadata.requires(name) or []):
-            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras or [""]):
-                todo.append(needed)
+        needs = map(Requirement, importlib.metadata.requires(name) or [])
+        todo += [need for need in needs if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras or [""])]
     return {name for name, _ in found}
 
 
