@@ -1,4 +1,7 @@
-"""Wait until SeaweedFS keeps an object, and make the bucket of ``RECON_STORE``. Its own health page is green before it can store anything."""
+"""Wait until SeaweedFS keeps an object, and make the bucket of ``RECON_STORE``.
+
+Its own health page is green before it can store anything.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def main() -> None:
         except (BotoCoreError, ClientError) as error:
             if time.monotonic() > end_s:
                 raise SystemExit(f"{settings.s3_endpoint} keeps nothing after {WAIT_S} s: {error}") from None
-            print(f"waiting for {settings.s3_endpoint}: {error}", file=sys.stderr)
+            sys.stderr.write(f"waiting for {settings.s3_endpoint}: {error}\n")
             time.sleep(1)
 
 
