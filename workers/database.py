@@ -48,18 +48,18 @@ class Database:
         with self._told(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def upgrade(self) -> None:
-        """Bring the tables up to date. Safe when many processes start at once."""
+    def upgrade(self, revision: str = "head") -> None:
+        """Bring the tables up to date, or to the state of a revision. Safe when many processes start at once."""
         with self._told():
             if self.is_sqlite:
                 with _file_locked(Path(f"{self.url.database}.upgrade")), self.engine.connect() as connection:
-                    _upgrade(connection)
+                    _upgrade(connection, revision)
                 return
             with self.engine.connect() as connection:
                 connection.execute(text("select pg_advisory_lock(:n)"), {"n": _UPGRADE_LOCK})
                 connection.commit()
                 try:
-                    _upgrade(connection)
+                    _upgrade(connection, revision)
                 finally:
                     connection.execute(text("select pg_advisory_unlock(:n)"), {"n": _UPGRADE_LOCK})
                     connection.commit()
@@ -134,11 +134,11 @@ def _postgres_engine(url: str) -> Engine:
     return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20, connect_args={"connect_timeout": 5})
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, revision: str) -> None:
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 @contextmanager
