@@ -83,7 +83,13 @@ def test_an_unknown_field_would_be_found() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"workerCpu": {"minReplicas": 0}}, {"image": {"tag": "latest"}}, {"store": {"url": "gs://recon"}}, {"apii": {}}, {"api": {"replica": 3}}],
+    [
+        {"workerCpu": {"minReplicas": 0}},
+        {"image": {"tag": "latest"}},
+        {"store": {"url": "gs://recon"}},
+        {"apii": {}},
+        {"api": {"replica": 3}},
+    ],
 )
 def test_wrong_values_are_refused(wrong: Values) -> None:
     with pytest.raises(HelmError):
@@ -159,7 +165,8 @@ def test_policies_select_pods_that_there_are() -> None:
     def selected(selector: dict[str, Any]) -> int:
         wanted = [(row["key"], row["values"]) for row in selector.get("matchExpressions", ())]
         return sum(
-            all(found.get(key) == value for key, value in selector["matchLabels"].items()) and all(found[key] in values for key, values in wanted)
+            all(found.get(key) == value for key, value in selector["matchLabels"].items())
+            and all(found[key] in values for key, values in wanted)
             for found in labels
         )
 
@@ -169,5 +176,3 @@ def test_policies_select_pods_that_there_are() -> None:
     budgets = {name: selected(found["spec"]["selector"]) for name, found in of_kind(ALL, "PodDisruptionBudget").items()}
     assert budgets == {"recon-api": 1, "recon-workers": 2}
     assert of_kind(PLAIN, "PodDisruptionBudget").keys() == {"recon-workers"}  # one API could never be moved
-
-
