@@ -1,0 +1,1 @@
+function o(t,e){t.textContent="recon"}o(document.body,()=>import("./mount-UIBPAZR7.js"));
