@@ -22,7 +22,11 @@ def test_the_api_keeps_to_its_description(api: Api, tmp_path: Path) -> None:
     (file,) = api.client.get(f"/v1/captures/{capture}/files").json()["items"]
     job = api.client.post("/v1/jobs", json={"capture_id": capture}).json()["id"]
     hook = api.client.post("/v1/webhooks", json={"url": "https://93.184.215.14/hook"}).json()["id"]
-    write_config(tmp_path / "schemathesis.toml", capture_id=capture, file_id=file["id"], webhook_id=hook, job_id=job)
+    share = api.client.post(f"/v1/jobs/{job}/shares", json={}).json()["id"]
+    line = {"kind": "distance", "name": "a", "points": [[0, 0, 0], [1, 0, 0]], "value": 1, "unit": "m", "metric": True}
+    measured = api.client.post(f"/v1/jobs/{job}/measurements", json=line).json()["id"]
+    ids = {"capture_id": capture, "file_id": file["id"], "webhook_id": hook, "share_id": share, "measurement_id": measured}
+    write_config(tmp_path / "schemathesis.toml", job_id=job, **ids)
     command = [
         str(Path(sys.executable).parent / "schemathesis"), "run", f"{api.url}/v1/openapi.json",
         "--header", f"Authorization: {api.client.headers['Authorization']}",
@@ -49,7 +53,7 @@ def test_a_body_that_is_too_large_is_refused_stated_or_not(api: Api) -> None:
 def write_config(path: Path, job_id: str, **ids: str) -> None:
     """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none."""
     given = "".join(f'"path.{name}" = "{id}"\n' for name, id in ids.items())
-    spared = '[[operations]]\ninclude-method = "DELETE"\nparameters = { "path.id" = "0", "path.capture_id" = "0", "path.file_id" = "0" }\n'
+    spared = '[[operations]]\ninclude-method = "DELETE"\nparameters = { "path.id" = "0", "path.capture_id" = "0", "path.file_id" = "0", "path.share_id" = "0", "path.measurement_id" = "0" }\n'
     jobs = f'[[operations]]\ninclude-path-regex = "^/v1/jobs/"\nexclude-method = "DELETE"\nparameters = {{ "path.id" = "{job_id}" }}\n'
     path.write_text(f"[parameters]\n{given}\n{jobs}\n{spared}")
 
