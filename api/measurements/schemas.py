@@ -14,7 +14,7 @@ MeasurementId = Annotated[str, Path(pattern="^[0-9A-Za-z]{1,40}$", description="
 Kind = Literal["distance", "height", "area", "profile"]
 LEAST = {"distance": 2, "height": 2, "area": 3, "profile": 2}
 """Points of each kind."""
-Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, ge=-1e12, le=1e12, allow_inf_nan=False)]
 Point = Annotated[list[Number], Field(min_length=3, max_length=3)]
 
 

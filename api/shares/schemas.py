@@ -21,7 +21,7 @@ class NewShare(BaseModel):
 
     name: Name = Field("Link", description="to tell it from others", examples=["for the client"])
     holds_s: float = Field(
-        7 * 24 * 3600.0, ge=60, le=LONGEST_S, allow_inf_nan=False, description="seconds until it expires", examples=[604800.0]
+        7 * 24 * 3600.0, strict=True, ge=60, le=LONGEST_S, allow_inf_nan=False, description="seconds until it expires", examples=[604800.0]
     )
 
 

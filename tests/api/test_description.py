@@ -53,7 +53,8 @@ def test_a_body_that_is_too_large_is_refused_stated_or_not(api: Api) -> None:
 def write_config(path: Path, job_id: str, **ids: str) -> None:
     """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none."""
     given = "".join(f'"path.{name}" = "{id}"\n' for name, id in ids.items())
-    spared = '[[operations]]\ninclude-method = "DELETE"\nparameters = { "path.id" = "0", "path.capture_id" = "0", "path.file_id" = "0", "path.share_id" = "0", "path.measurement_id" = "0" }\n'
+    zeros = ", ".join(f'"path.{name}" = "0"' for name in ("id", "capture_id", "file_id", "share_id", "measurement_id"))
+    spared = f'[[operations]]\ninclude-method = "DELETE"\nparameters = {{ {zeros} }}\n'
     jobs = f'[[operations]]\ninclude-path-regex = "^/v1/jobs/"\nexclude-method = "DELETE"\nparameters = {{ "path.id" = "{job_id}" }}\n'
     path.write_text(f"[parameters]\n{given}\n{jobs}\n{spared}")
 

@@ -8,7 +8,7 @@ export interface Artifact {
 
 export type MeasureKind = "distance" | "height" | "area" | "profile";
 
-/** A measurement as it is stored: points in the model's world frame (z up), value in `unit` (square of it for an area). */
+/** A measurement as it is stored: points in the model's world frame (z up), value in `unit`: m, m², units, units². */
 export interface Measurement {
   readonly id: string;
   readonly kind: MeasureKind;
@@ -27,6 +27,8 @@ export interface Measurements {
   save(measurement: Omit<Measurement, "id">): Promise<Measurement>;
   rename(id: string, name: string): Promise<void>;
   remove(id: string): Promise<void>;
+  /** Saves all that is stored as a file on the user's machine. */
+  download(format: "csv" | "geojson"): Promise<void>;
 }
 
 /** A job as the viewer sees it. */
@@ -45,10 +47,13 @@ export interface JobSource {
 }
 
 export interface Viewer {
+  /** Where a point of the world (z up) is on the screen: client pixels; null behind the eye. */
+  project(point: readonly [number, number, number]): [number, number] | null;
   /** Ends every request, worker and GPU resource; the element is empty afterwards. */
   dispose(): void;
 }
 
+/** The element should have a size; it also gets the property `viewer`, for scripts and tests, and `data-state`. */
 export type MountViewer = (root: HTMLElement, job: JobSource) => Viewer;
 export type LoadViewer = () => Promise<{ mountViewer: MountViewer }>;
 
