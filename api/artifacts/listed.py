@@ -19,13 +19,25 @@ def artifact_rows(session: Session, job: Job) -> list[Artifact]:
     return list(session.scalars(select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.name)))
 
 
-def show_artifact(service: Service, request: Request, row: Artifact, share: Share | None = None) -> schemas.Artifact:
-    """``share``: the URL is for somebody who has that share, and holds no longer than it."""
-    holds_s, of_share = float(service.api.url_s), {}
-    if share is not None:
-        holds_s, of_share = min(holds_s, share.expires_s - time.time()), {"share": share.id}
-    token = service.signer.sign("artifact", holds_s, owner=row.owner_id, job=row.job_id, name=row.name, **of_share)
+def show_artifacts(service: Service, request: Request, session: Session, job: Job, share: Share | None = None) -> schemas.Artifacts:
+    """All of a job's. ``share``: for somebody who has that share, whose URLs hold no longer than it."""
+    rows = artifact_rows(session, job)
+    zip_url = None
+    if any(row.kind == "result" for row in rows):
+        zip_url = service.url(request, f"/v1/jobs/{job.id}/artifacts.zip?token={_token(service, 'artifacts', job, share)}")
+    return schemas.Artifacts(items=[_shown(service, request, job, row, share) for row in rows], zip_url=zip_url)
+
+
+def _shown(service: Service, request: Request, job: Job, row: Artifact, share: Share | None) -> schemas.Artifact:
+    token = _token(service, "artifact", job, share, name=row.name)
     url = service.url(request, f"/v1/jobs/{row.job_id}/artifacts/{quote(row.name)}?token={token}")
     return schemas.Artifact(
         id=row.id, name=row.name, kind=row.kind, size=row.size, sha256=row.sha256, media_type=media_type(row.name), url=url
     )  # fmt: skip
+
+
+def _token(service: Service, may: str, job: Job, share: Share | None, **what: str) -> str:
+    holds_s = float(service.api.url_s)
+    if share is not None:
+        holds_s, what = min(holds_s, share.expires_s - time.time()), {**what, "share": share.id}
+    return service.signer.sign(may, holds_s, owner=job.owner_id, job=job.id, **what)

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import schemas
 from api.artifacts.kept import Kept
-from api.artifacts.listed import artifact_rows, show_artifact
+from api.artifacts.listed import artifact_rows, show_artifacts
 from api.artifacts.media import disposition, etag, headers
 from api.artifacts.ranges import OutOfRange, is_known, wanted
 from api.artifacts.zipped import zipped
 from api.errors import Absent, Conflict, Forbidden
 from api.jobs.schemas import JobId
 from api.problems import problem, responses
-from api.service import Caller, Reader, ServiceDep, allowed, bearer, mine, the_caller
+from api.service import Caller, Reader, Service, ServiceDep, allowed, bearer, mine, the_caller
 from api.shares.tokens import holds
 from recon.errors import ReconError
 from workers.models import Artifact, Job, Share
@@ -54,6 +54,27 @@ def the_holder(
     told = service.signer.check(token, "artifact")
     if (told["job"], told["name"]) != (id, name):
         raise Forbidden("the URL is for another file", "Ask for a new one")
+    return _signed_for(request, service, told)
+
+
+def the_zip_holder(
+    request: Request,
+    service: ServiceDep,
+    id: JobId,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    token: Annotated[str | None, Security(_signed)],
+) -> Caller:
+    """Who has a key that may read, or a URL that we signed for the zip of this job."""
+    if token is None:
+        return allowed(the_caller(request, service, credentials), "read")
+    told = service.signer.check(token, "artifacts")
+    if told["job"] != id:
+        raise Forbidden("the URL is for another job", "Ask for a new one")
+    return _signed_for(request, service, told)
+
+
+def _signed_for(request: Request, service: Service, told: dict[str, Any]) -> Caller:
+    """Whose URL it is. Forbidden if it came from a share that has ended."""
     if "share" in told:
         with service.node.database.reading() as session:
             if not holds(session.get(Share, told["share"])):
@@ -64,6 +85,7 @@ def the_holder(
 
 
 Holder = Annotated[Caller, Depends(the_holder)]
+ZipHolder = Annotated[Caller, Depends(the_zip_holder)]
 
 
 @router.get("/{id}/artifacts", summary="List a job's artifacts", responses=responses(401, 403, 404, 422))
@@ -71,7 +93,7 @@ def list_artifacts(request: Request, id: JobId, caller: Reader, service: Service
     """Results of a job that is done, and previews of one that runs. Each comes with a URL that needs no key."""
     with service.node.database.reading() as session:
         job = mine(session, Job, id, caller)
-        return schemas.Artifacts(items=[show_artifact(service, request, row) for row in artifact_rows(session, job)])
+        return show_artifacts(service, request, session, job)
 
 
 @router.get(
@@ -82,7 +104,7 @@ def list_artifacts(request: Request, id: JobId, caller: Reader, service: Service
 )
 def get_artifacts_zip(
     id: JobId,
-    caller: Reader,
+    caller: ZipHolder,
     service: ServiceDep,
     name: Annotated[list[str] | None, Query(max_length=1000, description="the artifacts wanted; left out: all results")] = None,
 ) -> StreamingResponse:

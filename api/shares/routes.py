@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, select
 
-from api.artifacts.listed import artifact_rows, show_artifact
+from api.artifacts.listed import show_artifacts
 from api.errors import Conflict
 from api.jobs.schemas import JobId
 from api.measurements.rows import measurement_rows, show_measurement
@@ -64,6 +64,7 @@ def open_share(request: Request, shown: ShownDep, service: ServiceDep) -> schema
     """The job that the share's token is for: its results, and what was measured in it."""
     job = shown.job
     with service.node.database.reading() as session:
+        files = show_artifacts(service, request, session, job, shown.share)
         return schemas.SharedJob(
             name=shown.capture_name,
             job_id=job.id,
@@ -71,7 +72,8 @@ def open_share(request: Request, shown: ShownDep, service: ServiceDep) -> schema
             created_s=job.created_s,
             ended_s=job.ended_s,
             expires_s=shown.share.expires_s,
-            artifacts=[show_artifact(service, request, row, shown.share) for row in artifact_rows(session, job)],
+            artifacts=files.items,
+            zip_url=files.zip_url,
             measurements=[show_measurement(row) for row in measurement_rows(session, job)],
         )
 

@@ -56,4 +56,5 @@ class SharedJob(BaseModel):
     ended_s: float | None = Field(examples=[1789000900.0])
     expires_s: float = Field(description="when the share ends", examples=[1789604800.0])
     artifacts: list[Artifact] = Field(description="by name; their URLs hold no longer than the share")
+    zip_url: str | None = Field(description="of all results as one zip; null: there is no result yet", examples=[None])
     measurements: list[Measurement] = Field(description="the oldest first")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
+import zipfile
 
 import httpx
 import pytest
@@ -39,6 +41,8 @@ def test_a_link_shows_its_job_until_it_is_revoked(api: Api, caplog: pytest.LogCa
     urls = [row["url"] for row in told["artifacts"]]
     for row in told["artifacts"]:
         assert httpx.get(row["url"], follow_redirects=True).content == FILES[row["name"]]
+    urls.append(told["zip_url"])
+    assert zipfile.ZipFile(io.BytesIO(httpx.get(told["zip_url"]).content)).namelist() == sorted(FILES)
     (listed,) = api.client.get(f"/v1/jobs/{job}/shares").json()["items"]
     assert listed["used_s"] is not None
     assert "token" not in listed
@@ -65,6 +69,9 @@ def test_a_link_opens_nothing_else(api: Api) -> None:
         (url,) = [row["url"] for row in holder.get("/v1/shared").json()["artifacts"] if row["name"] == "points.ply"]
         assert httpx.get(url.replace(job, other)).status_code == 403
         assert httpx.get(url.replace("points.ply", "report.html")).status_code == 403
+        zip_url = holder.get("/v1/shared").json()["zip_url"]
+        assert httpx.get(zip_url.replace(job, other)).status_code == 403
+        assert httpx.get(zip_url.replace(".zip", "/points.ply")).status_code == 403
     key = api.client.headers["Authorization"].removeprefix("Bearer ")
     wrong = [key, "rs_", token[:-1], token[:-1] + ("A" if token[-1] != "A" else "B"), "rs_" + "0" * 20 + token[23:], "é"]
     for text in wrong:
