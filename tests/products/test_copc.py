@@ -39,6 +39,14 @@ def test_another_reader_finds_every_point_once(path, points):
         np.testing.assert_allclose(reader.header.mins, points.xyz.min(axis=0), atol=1e-5)
 
 
+def test_header_promises_no_ranges_of_extra_fields(path):
+    """Readers refuse ranges that no number holds."""
+    with laspy.open(path) as reader:
+        fields = reader.header.vlrs.get("ExtraBytesVlr")[0].extra_bytes_structs
+    assert [field.name.rstrip(b"\0") for field in fields][:3] == [b"confidence", b"views", b"sigma"]
+    assert not any(field.options for field in fields)
+
+
 def test_each_level_fills_the_cloud_evenly(path):
     with laspy.CopcReader.open(path) as reader:
         coarse = reader.query(level=0)
