@@ -1,1 +1,1 @@
-function o(t,e){t.textContent="recon"}o(document.body,()=>import("./mount-UIBPAZR7.js"));
+import"./chunk-UOB33HBP.js";function e(t,a){t.textContent="recon"}e(document.body,()=>import("./mount-SKA4R7YK.js"));

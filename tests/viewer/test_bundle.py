@@ -43,3 +43,10 @@ def test_first_load_is_small():
     """What is fetched before a job is opened: 400 kB at most; chunks of the viewer come later."""
     first = sum(len(gzip.compress(path.read_bytes())) for path in STATIC.iterdir() if path.name in ("index.html", "app.js", "app.css"))
     assert 100 < first < 400_000
+
+
+def test_licences_of_what_is_inside_are_told():
+    told = (STATIC / "THIRD_PARTY.txt").read_text()
+    for name in ("three", "copc", "laz-perf"):
+        assert re.search(rf"^{name} \d", told, re.MULTILINE), name
+    assert not re.search(r"GNU (AFFERO|GENERAL)", told, re.IGNORECASE)
