@@ -35,10 +35,10 @@ export function svg<K extends keyof SVGElementTagNameMap>(
 }
 
 const ICONS = {
-  orbit: "M12 4a8 8 0 1 0 8 8M20 4v5h-5",
-  walk: "M12 3l4 5h-3v4h-2V8H8zM3 12l5-4v3h3v2H8v3zM21 12l-5-4v3h-3v2h3v3zM12 21l-4-5h3v-3h2v3h3z",
+  orbit: "M3 12c0-2 4-3.5 9-3.5s9 1.5 9 3.5-4 3.5-9 3.5S3 14 3 12zM12 3c2 0 3.5 4 3.5 9S14 21 12 21s-3.5-4-3.5-9S10 3 12 3z",
+  walk: "M13.5 5.2a1.4 1.4 0 1 0-.01 0M9 21l2.5-5.5-1-4 1.5-4 2.5 3 3 1M7 12l1.5-3.5 3.5-1M11 14l3.5 2.5L16 21",
   home: "M4 11l8-7 8 7M6 10v10h12V10",
-  top: "M4 4h16v16H4zM9 4v16M15 4v16M4 9h16M4 15h16",
+  top: "M12 3v9M8.5 8.5L12 12l3.5-3.5M4 15l8-3 8 3-8 5z",
   distance: "M4 20L20 4M4 20v-5M4 20h5M20 4h-5M20 4v5",
   height: "M12 3v18M12 3l-4 4M12 3l4 4M12 21l-4-4M12 21l4-4M4 3h4M16 3h4M4 21h4M16 21h4",
   area: "M5 8l8-4 7 7-5 9-10-2z",

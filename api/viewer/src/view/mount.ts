@@ -20,11 +20,16 @@ import { WalkPad } from "./walkpad";
 const HELP =
   "Model. Arrow keys turn it, plus and minus come nearer and go away, Escape ends a tool. While measuring, Enter sets a point in the middle.";
 
+/** Renderers without a graphics card: smooth edges cost them half of their frames. */
+const SOFTWARE = /swiftshader|llvmpipe|software|basic render/i;
+
 export function mountViewer(root: HTMLElement, job: JobSource): Viewer {
   const probe = document.createElement("canvas").getContext("webgl2");
   if (!probe) return mountStill(root, job);
+  const about = probe.getExtension("WEBGL_debug_renderer_info");
+  const name = about ? String(probe.getParameter(about.UNMASKED_RENDERER_WEBGL)) : "";
   probe.getExtension("WEBGL_lose_context")?.loseContext();
-  const viewer = new View(root, job);
+  const viewer = new View(root, job, SOFTWARE.test(name));
   Object.assign(root, { viewer });
   return viewer;
 }
@@ -52,14 +57,14 @@ class View implements Viewer {
   #home: { position: Vector3; target: Vector3 } | null = null;
   #bounds: Bounds | null = null;
 
-  constructor(root: HTMLElement, job: JobSource) {
+  constructor(root: HTMLElement, job: JobSource, isSlow: boolean) {
     this.#root = root;
     this.#files = new Files(job);
     root.classList.add("viewer");
     root.dataset.state = "loading";
     const stageBox = el("div", { class: "v-stage" }, this.#canvas);
     root.replaceChildren(stageBox);
-    this.#scene = new Scene(stageBox, this.#canvas);
+    this.#scene = new Scene(stageBox, this.#canvas, isSlow);
     this.#layers = new Layers(this.#scene, this.#files, job);
     this.#display = new DisplayPanel(this.#scene);
     this.#measuring = new Measuring(this.#scene, this.#layers, this.#status, job.measurements);
@@ -126,6 +131,7 @@ class View implements Viewer {
     this.#display.hasMesh = () => this.#layers.hasMesh;
     this.#display.onCameras = (isShown) => this.#showCameras(isShown);
     navigator.onGrab = () => this.#through?.leave(false);
+    this.#scene.onDraw = () => this.#through?.place();
     this.#scene.onDrawn = () => this.#drawn();
     const options = { signal: this.#end.signal };
     this.#canvas.addEventListener("webglcontextlost", () => this.#status.lost(true), options);
@@ -197,7 +203,8 @@ class View implements Viewer {
     };
     this.#gallery = new Gallery(photos);
     this.#gallery.onChoose = (photo) => this.#enter(photo);
-    this.#canvas.parentElement?.append(this.#through.picture, this.#through.bar);
+    this.#canvas.after(this.#through.picture); // below what is drawn over the canvas
+    this.#canvas.parentElement?.append(this.#through.bar);
     this.#display.element.append(this.#gallery.element);
     this.#makeFrusta();
     if (this.#bounds) this.#home = this.#homeOf(this.#bounds);
@@ -239,7 +246,7 @@ class View implements Viewer {
     this.#tools.press("Orbit", mode === "orbit");
     this.#tools.press("Walk", mode === "walk");
     this.#walkPad.show(mode === "walk");
-    if (mode === "walk") this.#status.tell("Drag to look around. Go with W A S D or the arrow keys, E and Q for up and down.");
+    if (mode === "walk") this.#status.tell(this.#walkPad.hint);
     else this.#status.tell(this.#layers.isPreview ? "Early preview: it is replaced as the job goes on." : "");
   }
 
@@ -318,7 +325,6 @@ class View implements Viewer {
   #drawn(): void {
     const { camera, canvas, navigator, budget } = this.#scene;
     this.#measuring.draw();
-    this.#through?.place();
     if (this.#layers.place) {
       this.#scale.draw(camera, navigator.orbit.target, canvas.clientHeight, this.#layers.place);
       this.#axes.draw(camera, this.#layers.place);
@@ -328,6 +334,7 @@ class View implements Viewer {
       points: String(Math.round(this.#scene.drawnPoints)),
       complete: String(this.#scene.isComplete),
       budget: String(Math.round(budget.moving)),
+      resolution: String(budget.resolution),
       frameMs: budget.frameMs.toFixed(0),
       layer: this.#scene.layer,
       megabytes: ((this.#scene.cloud?.bytes ?? 0) / 1e6).toFixed(0),

@@ -30,7 +30,8 @@ export class Scene {
   shading = true;
   cloud: PointCloud | null = null;
   surface: Surface | null = null;
-  /** After each frame. */
+  /** Before each frame, and after it. */
+  onDraw: () => void = () => undefined;
   onDrawn: () => void = () => undefined;
   drawnPoints = 0;
   isComplete = false;
@@ -40,15 +41,17 @@ export class Scene {
   readonly #clipLines = new Box3Helper(this.#clip, 0xff8a1f);
   readonly #watch: ResizeObserver;
   readonly #box: HTMLElement;
+  readonly #size = new Vector2(1, 1);
+  #resolution = 0;
   #pending = 0;
   #lastMove = -Infinity;
   #isLost = false;
 
   /** Throws where the browser has no WebGL 2. */
-  constructor(box: HTMLElement, canvas: HTMLCanvasElement) {
+  constructor(box: HTMLElement, canvas: HTMLCanvasElement, isSlow: boolean) {
     this.#box = box;
     this.canvas = canvas;
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, powerPreference: "high-performance" });
+    this.renderer = new WebGLRenderer({ canvas, antialias: !isSlow, powerPreference: "high-performance" });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.camera.up.set(0, 0, 1);
     this.navigator = new Navigator(this.camera, canvas);
@@ -149,8 +152,8 @@ export class Scene {
 
   #resize(): void {
     const [width, height] = [Math.max(1, this.#box.clientWidth), Math.max(1, this.#box.clientHeight)];
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
-    this.renderer.setSize(width, height, false);
+    this.#resolution = 0; // set by the next frame
+    this.#size.set(width, height);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     this.redraw();
@@ -162,9 +165,11 @@ export class Scene {
     if (this.#isLost) return;
     const isUnderWay = this.navigator.frame(now);
     if (isUnderWay) this.#lastMove = now;
+    this.onDraw();
     const isMoving = now - this.#lastMove < STILL_MS;
     this.#range();
     this.budget.frame(now, isMoving && this.layer === "points", this.drawnPoints);
+    this.#sharpen(isMoving && this.layer === "points" ? this.budget.resolution : 1);
     const { cloud, surface, layer } = this;
     if (cloud) cloud.group.visible = layer === "points";
     if (surface) surface.group.visible = layer === "mesh";
@@ -181,6 +186,14 @@ export class Scene {
     else draw();
     this.onDrawn();
     if (isMoving) this.redraw(); // until it rests, and then once more with all
+  }
+
+  /** Draw at this share of the screen's resolution. */
+  #sharpen(resolution: number): void {
+    if (resolution === this.#resolution) return;
+    this.#resolution = resolution;
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2) * resolution);
+    this.renderer.setSize(this.#size.x, this.#size.y, false);
   }
 
   #range(): void {

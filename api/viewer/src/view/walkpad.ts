@@ -2,6 +2,7 @@
 import { el, svg } from "./dom";
 import type { Navigator } from "./navigate";
 
+const TOUCH = matchMedia("(pointer: coarse)");
 const BUTTONS = [
   ["ArrowUp", "Forward", "M12 5l6 8H6z"],
   ["ArrowLeft", "Left", "M5 12l8-6v12z"],
@@ -29,7 +30,11 @@ export class WalkPad {
     }
   }
 
+  get hint(): string {
+    return TOUCH.matches ? "Drag to look around, hold an arrow to walk." : "Drag to look around. Go with W A S D or the arrow keys, E and Q for up and down.";
+  }
+
   show(isShown: boolean): void {
-    this.element.hidden = !isShown || !matchMedia("(pointer: coarse)").matches;
+    this.element.hidden = !isShown || !TOUCH.matches;
   }
 }
