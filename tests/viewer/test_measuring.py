@@ -92,6 +92,7 @@ def test_profile_of_points_is_plotted(open_viewer, run_files):
 def test_list_renames_deletes_and_exports(page):
     page.get_by_label("Distance", exact=True).click()
     press(page, CENTERS[0], CENTERS[1])
+    page.wait_for_timeout(400)  # else it is a double click
     press(page, CENTERS[1], CENTERS[2])
     until(page, "kept.length === 2")
     assert [row["name"] for row in kept(page)] == ["Distance 1", "Distance 2"]
@@ -125,3 +126,32 @@ def test_on_a_shared_link_nothing_is_kept(open_viewer, cloud_files, marks):
     press(page, CENTERS[0], CENTERS[1])
     expect(page.locator(".v-value")).to_contain_text("5.0")
     assert kept(page) == []
+
+
+def test_fingers_measure_too(open_viewer, cloud_files, marks):
+    page = open_viewer(cloud_files(marks), has_touch=True, viewport={"width": 420, "height": 860})
+    page.get_by_label("Distance", exact=True).tap()
+    page.wait_for_timeout(300)  # the panel takes its place
+    for center in CENTERS[:2]:
+        page.touchscreen.tap(*page.evaluate("point => viewer.project(point)", center))
+    until(page, "kept.length === 1")
+    assert kept(page)[0]["value"] == pytest.approx(5, rel=0.005)
+
+
+def test_keys_measure_what_lies_in_the_middle(open_viewer):
+    page = open_viewer({"mesh.glb": trimesh.creation.box((4, 2, 3)).export(file_type="glb")})
+    page.get_by_label("From above").click()
+    page.wait_for_timeout(700)
+    page.get_by_label("Height difference").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Height difference")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Enter")  # the middle of the top
+    page.keyboard.press("Escape")
+    assert kept(page) == []
+    page.get_by_label("Height difference").press("Enter")
+    page.keyboard.press("Enter")
+    for _ in range(22):
+        page.keyboard.press("ArrowDown")  # to 110 degrees
+    page.keyboard.press("Enter")
+    until(page, "kept.length === 1")
+    assert abs(kept(page)[0]["value"]) == pytest.approx(1 + 1.5 * np.tan(np.radians(20)), rel=0.01)  # of the side that then faces us

@@ -107,6 +107,20 @@ def test_a_camera_is_pressed_in_the_scene(open_viewer, run_files):
     expect(page.locator(".v-through-name")).to_have_text(row["name"])
 
 
+def test_cameras_are_known_without_their_photos(open_viewer, run_files):
+    """nerfstudio's file says the same as ours."""
+    files = {name: run_files[name] for name in ("points.laz", "products.json", "transforms.json")}
+    page = open_viewer(files)
+    page.get_by_label("Cameras").check()
+    row = next(row for row in json.loads(run_files["photos.json"])["photos"] if row["name"] == "a/004.jpg")
+    pose = np.array(row["cam_from_world"])
+    page.mouse.move(*page.evaluate("point => viewer.project(point)", (-pose[:, :3].T @ pose[:, 3]).tolist()))
+    expect(page.locator(".v-tip")).to_have_text("004.jpg")
+    page.get_by_label("Look through 004.jpg").click()
+    expect(page.locator(".v-through-name")).to_have_text("004.jpg")
+    assert page.locator(".v-over").is_hidden()
+
+
 def test_names_are_text(open_viewer, run_files):
     evil = {
         "id": "m0",
@@ -155,9 +169,8 @@ def test_a_lost_file_is_told_and_the_rest_is_shown(open_viewer, server, run_file
     until(page, "Boolean(window.mount)")
     server.answers["/files/points.laz"] = Answer(status=404)
     page.evaluate("mount()")
-    page.wait_for_selector("#root[data-state=ready]")
+    page.wait_for_selector("#root[data-state=ready][data-layer=mesh]")
     assert "points.laz is no longer there" in page.inner_text(".v-problem")
-    assert page.get_attribute("#root", "data-layer") == "mesh"
 
 
 def test_a_url_that_ran_out_is_renewed_and_a_busy_server_asked_again(open_viewer, server, run_files):

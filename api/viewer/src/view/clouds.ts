@@ -2,7 +2,7 @@
 import { Copc, type Hierarchy } from "copc";
 import { Box3, Vector3 } from "three";
 import type { Unpacked } from "./decode";
-import type { Files } from "./files";
+import { FileError, type Files } from "./files";
 import type { WorldFromLaz } from "./place";
 import { parsePly } from "./ply";
 import { Unpackers } from "./unpackers";
@@ -32,7 +32,10 @@ const STANDARD_BYTES: Record<number, number> = { 6: 30, 7: 36, 8: 38 };
 /** Open a COPC: its header and hierarchy are fetched, no points yet. */
 export async function openCopc(files: Files, name: string, world: WorldFromLaz | null): Promise<Cloud> {
   const get = (begin: number, end: number): Promise<Uint8Array> => files.part(name, begin, end);
-  const copc = await Copc.create(get);
+  const copc = await Copc.create(get).catch((reason: unknown) => {
+    if (reason instanceof FileError || files.ended) throw reason;
+    throw new Error(`${name} can't be streamed (${String(reason)}). Run the job again to make it anew.`);
+  });
   const { nodes } = await Copc.loadHierarchyPage(get, copc.info.rootHierarchyPage);
   const fields = layout(copc);
   const [x0, y0, z0, x1] = copc.info.cube;

@@ -76,7 +76,11 @@ export class Files {
       try {
         const url = await this.#url(name, false);
         const response = await fetch(url, { signal, credentials: "omit", ...(range ? { headers: { Range: range } } : {}) });
-        if (response.ok) return response;
+        if (response.ok) {
+          // further ranges go straight to the object store that the first was led to
+          if (range && response.redirected) this.#urls.set(name, Promise.resolve(response.url));
+          return response;
+        }
         status = response.status;
         const asked = Number(response.headers.get("Retry-After")) * 1000;
         if (RUN_OUT.has(status) && !renewed) {

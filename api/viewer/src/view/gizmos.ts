@@ -29,10 +29,12 @@ function trimmed(value: number): string {
 
 export class Axes {
   readonly #root = svg("svg", { viewBox: "-40 -40 80 80", "aria-hidden": "true" });
-  readonly element: HTMLButtonElement;
+  readonly #button: HTMLButtonElement;
+  readonly element: HTMLElement;
 
   constructor(press: () => void) {
-    this.element = el("button", { type: "button", class: "v-axes", "aria-label": "Axes: look north", title: "Look north", click: press }, this.#root);
+    this.#button = el("button", { type: "button", click: press });
+    this.element = el("div", { class: "v-axes" }, this.#root, this.#button);
   }
 
   draw(camera: PerspectiveCamera, place: Place): void {
@@ -49,7 +51,6 @@ export class Axes {
         ];
       }),
     );
-    this.element.setAttribute("aria-label", place.isEastNorth ? "Axes: look north" : "Axes: look along Y");
-    this.element.title = place.isEastNorth ? "Look north" : "Look along Y";
+    this.#button.ariaLabel = this.#button.title = place.isEastNorth ? "Look north" : "Look along Y";
   }
 }

@@ -111,6 +111,7 @@ export class Layers {
     const scene = this.#scene;
     const next = new PointCloud(cloud, scene.look);
     next.onChange = () => scene.redraw();
+    next.cache = scene.cache;
     next.onLost = (reason) => this.onProblem(reason);
     await next.begin();
     if (this.#files.ended) return next.dispose();

@@ -25,11 +25,16 @@ const SOFTWARE = /swiftshader|llvmpipe|software|basic render/i;
 
 export function mountViewer(root: HTMLElement, job: JobSource): Viewer {
   const probe = document.createElement("canvas").getContext("webgl2");
-  if (!probe) return mountStill(root, job);
+  if (!probe) return Object.assign(root, { viewer: mountStill(root, job) }).viewer;
   const about = probe.getExtension("WEBGL_debug_renderer_info");
   const name = about ? String(probe.getParameter(about.UNMASKED_RENDERER_WEBGL)) : "";
   probe.getExtension("WEBGL_lose_context")?.loseContext();
-  const viewer = new View(root, job, SOFTWARE.test(name));
+  let viewer: Viewer;
+  try {
+    viewer = new View(root, job, SOFTWARE.test(name));
+  } catch {
+    viewer = mountStill(root, job); // the browser has no context left
+  }
   Object.assign(root, { viewer });
   return viewer;
 }
@@ -127,6 +132,7 @@ class View implements Viewer {
     this.#layers.onPhotos = (photos) => this.#addPhotos(photos);
     this.#layers.onLayer = (bounds, isFirst) => this.#show(bounds, isFirst);
     this.#layers.onProblem = (reason) => this.#status.problem(reason);
+    this.#measuring.onTool = (label, isOn) => this.#tools.press(label, isOn);
     this.#display.onNeedMesh = () => this.#loadMesh();
     this.#display.hasMesh = () => this.#layers.hasMesh;
     this.#display.onCameras = (isShown) => this.#showCameras(isShown);

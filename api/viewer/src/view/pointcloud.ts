@@ -27,7 +27,7 @@ export class PointCloud {
   /** Relative to the spacing of what is shown. */
   size = 1;
   /** Points kept in memory. */
-  cache = 4_000_000;
+  cache = Infinity;
   onChange: () => void = () => undefined;
   onLost: (reason: Error) => void = () => undefined;
   readonly #material: ShaderMaterial;

@@ -23,6 +23,8 @@ export class Scene {
   readonly navigator: Navigator;
   readonly look: Look = newLook();
   readonly budget = new Budget(isPhone ? 1_000_000 : 3_000_000, isPhone ? 200_000 : 400_000);
+  /** Points kept in memory. */
+  readonly cache = isPhone ? 1_500_000 : 4_000_000;
   readonly stage = new Stage();
   readonly center = new Vector3();
   radius = 1;

@@ -22,6 +22,8 @@ const HINTS: Record<MeasureKind, string> = {
 const HALF_STRIP = 0.01;
 
 export class Measuring {
+  /** A tool, by its label, is taken up or put down. */
+  onTool: (label: string, isOn: boolean) => void = () => undefined;
   readonly overlay = new Overlay();
   readonly panel: MeasurePanel;
   readonly #tool: MeasureTool;
@@ -42,6 +44,7 @@ export class Measuring {
     this.#tool = new MeasureTool(scene.canvas, (x, y) => scene.pick(x, y), (point) => scene.project(point));
     this.#tool.onChange = (open) => {
       this.#open = open;
+      KINDS.forEach((kind) => this.onTool(KIND_NAMES[kind], kind === open?.kind));
       scene.canvas.classList.toggle("v-measuring", open !== null);
       this.#redraw();
     };
@@ -94,9 +97,10 @@ export class Measuring {
     const { unit, metric } = this.#unit();
     const name = this.panel.nextName(kind);
     const corners = points.map((point) => point.toArray() as [number, number, number]);
-    this.#status.tell(HINTS[kind]);
+    const row = { kind, name, points: corners, value, unit: kind === "area" ? `${unit}²` : unit, metric };
+    this.#status.tell(`${name}: ${valueOf(row)}. ${HINTS[kind]}`);
     try {
-      await this.panel.add({ kind, name, points: corners, value, unit: kind === "area" ? `${unit}²` : unit, metric });
+      await this.panel.add(row);
     } catch (reason) {
       this.#status.problem(reason);
     }

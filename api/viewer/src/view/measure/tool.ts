@@ -5,6 +5,7 @@ import { LEAST, measure, MOST } from "./geometry";
 
 const CLICK_PX = 5;
 const CLOSE_PX = 12;
+const DOUBLE_MS = 350;
 
 export interface Open {
   readonly kind: MeasureKind;
@@ -25,6 +26,7 @@ export class MeasureTool {
   #points: Vector3[] = [];
   #hover: Vector3 | null = null;
   #down: { x: number; y: number } | null = null;
+  #last = { x: 0, y: 0, at: -Infinity };
   #pending = 0;
 
   constructor(canvas: HTMLElement, pick: (x: number, y: number) => Vector3 | null, project: (point: Vector3) => [number, number] | null) {
@@ -61,7 +63,7 @@ export class MeasureTool {
   /** Adds a point as if it had been clicked. */
   add(point: Vector3): void {
     const kind = this.#kind;
-    if (!kind || this.#points.at(-1)?.equals(point)) return; // the second half of a double click
+    if (!kind) return;
     this.#points.push(point);
     if (this.#points.length >= MOST[kind]) this.finish();
     else this.#tell();
@@ -85,10 +87,18 @@ export class MeasureTool {
     const down = this.#down;
     this.#down = null;
     if (!this.#kind || !down || event.button !== 0 || Math.hypot(event.clientX - down.x, event.clientY - down.y) > CLICK_PX) return;
+    if (this.#isSecond(event)) return;
     if (this.#closes(event.clientX, event.clientY)) return this.finish();
     const point = this.#pick(event.clientX, event.clientY);
     if (point) this.add(point);
     else this.onMiss();
+  }
+
+  /** The second half of a double click, which ends an area, is no corner. */
+  #isSecond(event: PointerEvent): boolean {
+    const { x, y, at } = this.#last;
+    this.#last = { x: event.clientX, y: event.clientY, at: event.timeStamp };
+    return event.timeStamp - at < DOUBLE_MS && Math.hypot(event.clientX - x, event.clientY - y) < CLICK_PX;
   }
 
   /** A click on the first corner ends an area. */
