@@ -89,7 +89,7 @@ export class Files {
         } else if (FOR_A_WHILE.has(status)) await pause(asked || WAIT_MS * 2 ** attempt, signal);
         else break;
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || !(error instanceof TypeError)) throw error; // fetch calls a lost connection so
         status = 0;
         await pause(WAIT_MS * 2 ** attempt, signal);
       }

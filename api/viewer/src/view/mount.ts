@@ -165,7 +165,8 @@ class View implements Viewer {
     this.#root.dataset.source = this.#layers.source;
     this.#root.dataset.state = hasSomething ? "ready" : this.#status.hasProblem ? "error" : "empty";
     this.#status.tell(this.#layers.isPreview ? "Early preview: it is replaced as the job goes on." : "");
-    if (!hasSomething && !this.#status.hasProblem) {
+    if (!hasSomething && this.#status.hasProblem) this.#status.say("The model could not be loaded.");
+    else if (!hasSomething) {
       const isOver = this.#files.has("products.json") || cloud !== null;
       this.#status.say(isOver ? "The job made no points and no mesh: there is nothing to show." : "There is nothing to see yet. The first preview appears here while the job runs.");
     }
@@ -264,7 +265,7 @@ class View implements Viewer {
   #lookDown(): void {
     this.#through?.leave(false);
     const { center, camera, navigator } = this.#scene;
-    const distance = (0.9 * this.#scene.radius) / Math.tan((FOV_DEG * Math.PI) / 360) / Math.min(1, camera.aspect);
+    const distance = (1.05 * this.#scene.radius) / Math.tan((FOV_DEG * Math.PI) / 360) / Math.min(1, camera.aspect);
     void navigator.fly(center.clone().add(new Vector3(0, -distance * 1e-3, distance)), center, FOV_DEG);
   }
 
