@@ -29,19 +29,29 @@ export interface Cloud {
 
 const STANDARD_BYTES: Record<number, number> = { 6: 30, 7: 36, 8: 38 };
 
-/** Open a COPC: its header and hierarchy are fetched, no points yet. */
-export async function openCopc(files: Files, name: string, world: WorldFromLaz | null): Promise<Cloud> {
+/** Open a COPC: its header and hierarchy are fetched, no points yet; meanwhile workers start, and `laz` may still be under way. */
+export async function openCopc(files: Files, name: string, laz: Promise<WorldFromLaz | null>): Promise<Cloud> {
+  const unpackers = new Unpackers();
+  try {
+    return await read(files, name, laz, unpackers);
+  } catch (reason) {
+    unpackers.dispose();
+    throw reason;
+  }
+}
+
+async function read(files: Files, name: string, laz: Promise<WorldFromLaz | null>, unpackers: Unpackers): Promise<Cloud> {
   const get = (begin: number, end: number): Promise<Uint8Array> => files.part(name, begin, end);
   const copc = await Copc.create(get).catch((reason: unknown) => {
     if (reason instanceof FileError || files.ended) throw reason;
     throw new Error(`${name} can't be streamed (${String(reason)}). Run the job again to make it anew.`);
   });
-  const { nodes } = await Copc.loadHierarchyPage(get, copc.info.rootHierarchyPage);
+  const { nodes } = await Copc.loadHierarchyPage(get, copc.info.rootHierarchyPage); // ours have one page
+  const world = await laz;
   const fields = layout(copc);
   const [x0, y0, z0, x1] = copc.info.cube;
   const half = (x1 - x0) / 2;
   const toWorld = world ? mapper(world) : (point: Vector3) => point;
-  const unpackers = new Unpackers();
 
   const node = (key: [number, number, number, number]): CloudNode | null => {
     const row: Hierarchy.Node | undefined = nodes[key.join("-")];

@@ -75,13 +75,13 @@ export class Layers {
         if (!this.#files.ended) this.onProblem(reason);
       }
     };
-    await attempt(async () => {
+    const place = attempt(async () => {
       if (this.place?.metric != null) return;
       this.place = await readPlace(this.#files);
       this.onPlace(this.place);
     });
     // poses are small, and the first view is from where the cameras were
-    await Promise.all([attempt(() => this.#loadPhotos()), attempt(() => this.#loadCloud())]);
+    await Promise.all([place, attempt(() => this.#loadPhotos()), attempt(() => this.#loadCloud(place))]);
     if (!this.#scene.cloud?.cloud.count && this.hasMesh) await attempt(() => this.loadMesh());
   }
 
@@ -93,10 +93,12 @@ export class Layers {
     this.onPhotos(photos);
   }
 
-  async #loadCloud(): Promise<void> {
+  async #loadCloud(place: Promise<void>): Promise<void> {
     const name = this.#best();
     if (!name || name === this.source) return;
-    const cloud = name === RESULT ? await openCopc(this.#files, name, this.place?.worldFromLaz ?? null) : await openPly(this.#files, name);
+    const world = place.then(() => this.place?.worldFromLaz ?? null);
+    const cloud = name === RESULT ? await openCopc(this.#files, name, world) : await openPly(this.#files, name);
+    await place;
     await this.#replace(name, cloud);
   }
 

@@ -24,25 +24,25 @@ const HELP =
 const SOFTWARE = /swiftshader|llvmpipe|software|basic render/i;
 
 export function mountViewer(root: HTMLElement, job: JobSource): Viewer {
-  const probe = document.createElement("canvas").getContext("webgl2");
-  if (!probe) return Object.assign(root, { viewer: mountStill(root, job) }).viewer;
-  const about = probe.getExtension("WEBGL_debug_renderer_info");
-  const name = about ? String(probe.getParameter(about.UNMASKED_RENDERER_WEBGL)) : "";
-  probe.getExtension("WEBGL_lose_context")?.loseContext();
-  let viewer: Viewer;
-  try {
-    viewer = new View(root, job, SOFTWARE.test(name));
-  } catch {
-    viewer = mountStill(root, job); // the browser has no context left
-  }
-  Object.assign(root, { viewer });
-  return viewer;
+  const context = contextOf(false) ?? contextOf(true);
+  const viewer = context ? new View(root, job, context) : mountStill(root, job);
+  return Object.assign(root, { viewer }).viewer;
+}
+
+/** A canvas's context; null where there is no WebGL 2, or with smooth edges no graphics card. */
+function contextOf(isSlow: boolean): WebGL2RenderingContext | null {
+  const canvas = el("canvas", { class: "v-canvas", tabindex: 0, role: "application", "aria-label": HELP, "aria-roledescription": "3D view" });
+  const context = canvas.getContext("webgl2", { antialias: !isSlow, powerPreference: "high-performance" });
+  const about = isSlow ? null : context?.getExtension("WEBGL_debug_renderer_info");
+  if (!context || !about || !SOFTWARE.test(String(context.getParameter(about.UNMASKED_RENDERER_WEBGL)))) return context;
+  context.getExtension("WEBGL_lose_context")?.loseContext();
+  return null;
 }
 
 class View implements Viewer {
   readonly #root: HTMLElement;
   readonly #files: Files;
-  readonly #canvas = el("canvas", { class: "v-canvas", tabindex: 0, role: "application", "aria-label": HELP, "aria-roledescription": "3D view" });
+  readonly #canvas: HTMLCanvasElement;
   readonly #scene: Scene;
   readonly #layers: Layers;
   readonly #status = new Status();
@@ -62,14 +62,16 @@ class View implements Viewer {
   #home: { position: Vector3; target: Vector3 } | null = null;
   #bounds: Bounds | null = null;
 
-  constructor(root: HTMLElement, job: JobSource, isSlow: boolean) {
+  constructor(root: HTMLElement, job: JobSource, context: WebGL2RenderingContext) {
+    const canvas = context.canvas as HTMLCanvasElement; // made above
+    this.#canvas = canvas;
     this.#root = root;
     this.#files = new Files(job);
     root.classList.add("viewer");
     root.dataset.state = "loading";
-    const stageBox = el("div", { class: "v-stage" }, this.#canvas);
+    const stageBox = el("div", { class: "v-stage" }, canvas);
     root.replaceChildren(stageBox);
-    this.#scene = new Scene(stageBox, this.#canvas, isSlow);
+    this.#scene = new Scene(stageBox, canvas, context);
     this.#layers = new Layers(this.#scene, this.#files, job);
     this.#display = new DisplayPanel(this.#scene);
     this.#measuring = new Measuring(this.#scene, this.#layers, this.#status, job.measurements);

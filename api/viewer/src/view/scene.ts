@@ -49,11 +49,10 @@ export class Scene {
   #lastMove = -Infinity;
   #isLost = false;
 
-  /** Throws where the browser has no WebGL 2. */
-  constructor(box: HTMLElement, canvas: HTMLCanvasElement, isSlow: boolean) {
+  constructor(box: HTMLElement, canvas: HTMLCanvasElement, context: WebGL2RenderingContext) {
     this.#box = box;
     this.canvas = canvas;
-    this.renderer = new WebGLRenderer({ canvas, antialias: !isSlow, powerPreference: "high-performance" });
+    this.renderer = new WebGLRenderer({ canvas, context });
     this.renderer.outputColorSpace = LinearSRGBColorSpace;
     this.camera.up.set(0, 0, 1);
     this.navigator = new Navigator(this.camera, canvas);

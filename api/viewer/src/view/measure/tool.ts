@@ -28,6 +28,7 @@ export class MeasureTool {
   #down: { x: number; y: number } | null = null;
   #last = { x: 0, y: 0, at: -Infinity };
   #pending = 0;
+  #rest = 0;
 
   constructor(canvas: HTMLElement, pick: (x: number, y: number) => Vector3 | null, project: (point: Vector3) => [number, number] | null) {
     this.#canvas = canvas;
@@ -112,7 +113,11 @@ export class MeasureTool {
     if (!this.#kind) return;
     const { clientX, clientY } = event;
     cancelAnimationFrame(this.#pending);
-    this.#pending = requestAnimationFrame(() => this.#setHover(this.#pick(clientX, clientY)));
+    this.#pending = requestAnimationFrame((now) => {
+      if (now < this.#rest) return;
+      this.#setHover(this.#pick(clientX, clientY));
+      this.#rest = performance.now() + 3 * (performance.now() - now); // large meshes take their time
+    });
   }
 
   #setHover(point: Vector3 | null): void {
