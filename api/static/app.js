@@ -1,1 +1,1 @@
-import"./chunk-UOB33HBP.js";function e(t,a){t.textContent="recon"}e(document.body,()=>import("./mount-W5SLCX3J.js"));
+import"./chunk-UOB33HBP.js";function e(t,a){t.textContent="recon"}e(document.body,()=>import("./mount-BSZ32M22.js"));

@@ -128,15 +128,15 @@ export class PointCloud {
     if (!points) return;
     points.visible = true;
     points.geometry.setDrawRange(0, count);
-    // where children are drawn as well, points stand as close as theirs
-    const finer = node.children.reduce((sum, child) => sum + (drawn.get(child) ?? 0) / child.count, 0) / Math.max(node.children.length, 1);
+    // where all children are drawn as well, points stand as close as theirs; where one is missing there must be no gap
+    const finer = node.children.length ? Math.min(...node.children.map((child) => (drawn.get(child) ?? 0) / child.count)) : 0;
     const spacing = ((this.cloud.spacing / 2 ** node.level) * (1 - 0.5 * finer)) / Math.sqrt(count / node.count);
     points.onBeforeRender = () => {
       const uniforms = this.#material.uniforms;
       uniforms.uSpacing!.value = spacing;
       uniforms.uFocal!.value = focal;
       uniforms.uSize!.value = this.size;
-      uniforms.uLimits!.value = [1.4 * pixelRatio, 28 * pixelRatio];
+      uniforms.uLimits!.value = [1.4 * pixelRatio, 22 * pixelRatio];
       this.#material.uniformsNeedUpdate = true;
     };
   }
@@ -195,6 +195,9 @@ void main() {
   vec4 world = modelMatrix * vec4(position, 1.0);
   vec4 eye = viewMatrix * world;
   gl_Position = projectionMatrix * eye;
+  // coarse points lie a little behind: they fill gaps between finer ones and do not cover them
+  vec4 behind = projectionMatrix * vec4(eye.xy, eye.z - 0.5 * uSpacing, 1.0);
+  gl_Position.z = behind.z / behind.w * gl_Position.w;
   gl_PointSize = clamp(1.2 * uSize * uSpacing * uFocal / max(-eye.z, 1e-9), uLimits.x, uLimits.y);
   float light = uMode == 5 && dot(facing.xyz, facing.xyz) > 0.1 ? 0.35 + 0.65 * abs(normalize(mat3(viewMatrix) * facing.xyz).z) : 1.0;
   vColour = light * coloured(tint.rgb, world.xyz, facing.xyz, facing.w, tint.a * 255.0);
