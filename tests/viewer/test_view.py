@@ -207,10 +207,11 @@ def test_lost_graphics_come_back(open_viewer, run_files):
 
 def test_viewers_come_and_go_without_a_trace(open_viewer, run_files):
     page = open_viewer(run_files)
-    for _ in range(18):  # a browser holds sixteen contexts
-        page.evaluate("viewer.dispose(); mount()")
+    page.evaluate("viewer.dispose(); mount()")
     page.wait_for_selector("#root[data-state=ready]")
-    page.evaluate("viewer.dispose()")
+    page.evaluate("viewer.dispose(); arrive([])")
+    for _ in range(17):  # a browser holds sixteen contexts
+        page.evaluate("mount(); viewer.dispose()")
     assert page.evaluate("[document.getElementById('root').childElementCount, listeners.size]") == [0, 0]
     page.wait_for_timeout(200)
     assert len(page.workers) == 0
