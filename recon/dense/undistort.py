@@ -49,6 +49,24 @@ class Undistorter:
         usable = (small >= 250) & self._inside
         return usable.astype(np.uint8) * 255
 
+    def source_of_target(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Columns and rows (first pixel's centre at 0, 0) in an image of another (width, height) of the whole photo, where the view's
+
+        pixels lie: of a view that is as coarse as that image. Beyond its border where the photo does not show them.
+        """
+        scale = min(1.0, size[0] / self._shrunk[0])
+        w, h = max(1, round(self.camera.width * scale)), max(1, round(self.camera.height * scale))
+        if self._map is None:
+            columns, rows = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+            sx, sy = size[0] / w, size[1] / h
+        else:
+            # the map is smooth: read between its pixels
+            columns, rows = (cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR) for part in self._map)
+            inside = cv2.resize(self._inside.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0
+            columns, rows = np.where(inside, columns, np.float32(-1e4)), np.where(inside, rows, np.float32(-1e4))
+            sx, sy = size[0] / self._shrunk[0], size[1] / self._shrunk[1]
+        return np.asarray((columns + 0.5) * sx - 0.5, np.float32), np.asarray((rows + 0.5) * sy - 0.5, np.float32)
+
     def _check_size(self, pixels: NDArray[np.uint8]) -> None:
         if pixels.shape[:2] != (self.source.height, self.source.width):
             raise InputError(

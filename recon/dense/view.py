@@ -23,6 +23,8 @@ class ViewRecord(Record):
     file: str
     """The undistorted image (lossless), relative to its shard's folder."""
     mask: str | None = None
+    measured: str | None = None
+    """Depth that a sensor measured (``MeasuredDepth``), relative like ``file``."""
     width: int
     height: int
     k: tuple[float, float, float, float]
@@ -46,6 +48,7 @@ class View:
     """(3, 3) rotation of cam_from_world."""
     t: NDArray[np.float64]
     """(3,) translation of cam_from_world."""
+    measured_path: Path | None = None
 
     @property
     def center(self) -> NDArray[np.float64]:
@@ -80,6 +83,7 @@ def read_views(inputs: Inputs) -> list[View]:
                     np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]),
                     pose[:, :3],
                     pose[:, 3],
+                    folder / record.measured if record.measured else None,
                 )
             )
     return views

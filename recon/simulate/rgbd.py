@@ -10,8 +10,9 @@ import pycolmap
 
 from recon.simulate.kinds import write_depth
 from recon.simulate.render import render_linear
+from recon.simulate.scenes import SOIL, Scene
 from recon.simulate.sensors import make_camera, to_srgb
-from recon.simulate.trials import NOISE, TRIALS, Trial, sparse_model
+from recon.simulate.trials import GROUND, NOISE, PLASTER, WALL, Trial, panel, sparse_model
 from recon.simulate.write import photo_exif, write_photo
 
 
@@ -31,12 +32,14 @@ class RgbdTruth:
         return sparse_model(self.trial, self.camera, self.names, self.poses, seed)
 
 
-def plain_wall_with_depth(folder: Path, size: tuple[int, int] = (640, 480), noise_m: float = 0.01, seed: int = 0) -> RgbdTruth:
-    """Ten photos ``images/0000.jpg`` ... of the trial ``plain wall``, 4 to 5 m away, with ``depth/0000.png`` ... as a tablet gives them.
+def bare_wall_with_depth(folder: Path, size: tuple[int, int] = (640, 480), noise_m: float = 0.01, seed: int = 0) -> RgbdTruth:
+    """Ten photos ``images/0000.jpg`` ... of a wall, 4 to 5 m away, with ``depth/0000.png`` ... as a tablet gives them.
+
+    Nothing but the ground before it has texture, so photos can't tell where the wall is.
 
     Depth images have 256 x 192 pixels and independent Gaussian noise in each.
     """
-    trial = TRIALS["plain wall"]()
+    trial = Trial(Scene.build([panel(GROUND, SOIL), panel(WALL, PLASTER)]), (GROUND, WALL), plain=(1,))
     camera, poses = make_camera(size, 0.9), trial.poses()
     names = [f"images/{number:04d}.jpg" for number in range(len(poses))]
     for number, cam_from_world in enumerate(poses):

@@ -68,7 +68,7 @@ class Trial:
         return [pose(look_at(center, target), center) for center, target in zip(centers, targets, strict=True)]
 
 
-def _panel(patch: Patch, material: Material) -> Part:
+def panel(patch: Patch, material: Material) -> Part:
     corner, u, v = (np.array(vector) for vector in (patch.corner, patch.u, patch.v))
     return Part(np.array([corner, corner + u, corner + u + v, corner + v]), np.array([[0, 1, 2], [0, 2, 3]], np.int32), material)
 
@@ -79,7 +79,7 @@ WALL = Patch("wall", (-3.0, 0.0, 0.0), (6.0, 0, 0), (0, 0, 2.6))
 
 def _relief() -> Trial:
     wall = relief_wall(np.array([[2.6, 0.0], [-2.6, 0.0]]), 2.4, 0.025, 0.012, GRANITE, 5)
-    return Trial(Scene.build([_panel(GROUND, SOIL), wall]), (GROUND,), subjects=(("relief", 1),))
+    return Trial(Scene.build([panel(GROUND, SOIL), wall]), (GROUND,), subjects=(("relief", 1),))
 
 
 def _wall() -> Trial:
@@ -90,7 +90,7 @@ def _wall() -> Trial:
         Patch("below", (-1.4, 0.0, 0.0), (2.8, 0, 0), (0, 0, 0.35)),
         Patch("above", (-1.4, 0.0, 1.95), (2.8, 0, 0), (0, 0, 0.65)),
     ]
-    parts = [_panel(GROUND, SOIL), _panel(plain, PLASTER), *(_panel(patch, MASONRY) for patch in frame)]
+    parts = [panel(GROUND, SOIL), panel(plain, PLASTER), *(panel(patch, MASONRY) for patch in frame)]
     return Trial(Scene.build(parts), (GROUND, WALL, plain), plain=(1,), subjects=(("plain wall", 1),))
 
 
@@ -98,12 +98,12 @@ def _poles() -> Trial:
     places = zip(POLE_DIAMETERS_M, (-0.9, -0.3, 0.35, 1.0), (-1.3, -1.0, -1.2, -0.9), strict=True)
     poles = [frustum(d / 2, d / 2, 1.9, PAINT, 24).moved((x, y, 0.0)) for d, x, y in places]
     subjects = tuple((f"pole of {1000 * d:.0f} mm", 2 + n) for n, d in enumerate(POLE_DIAMETERS_M))
-    return Trial(Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), *poles]), (GROUND, WALL), subjects=subjects)
+    return Trial(Scene.build([panel(GROUND, SOIL), panel(WALL, MASONRY), *poles]), (GROUND, WALL), subjects=subjects)
 
 
 def _slope() -> Trial:
     ground = Patch("ground", (-8.0, -3.5, -0.4), (16.0, 0, 0), (0, 14.0, 1.8))
-    return Trial(Scene.build([_panel(ground, SOIL)]), (ground,), targets=((0.0, 1.5, 0.0),), heights_m=(1.6, 2.2))
+    return Trial(Scene.build([panel(ground, SOIL)]), (ground,), targets=((0.0, 1.5, 0.0),), heights_m=(1.6, 2.2))
 
 
 def _specular() -> Trial:
@@ -114,7 +114,7 @@ def _specular() -> Trial:
     v = np.cross(normal, u) / 1.8 * 1.3
     corner = -u / 2 + np.array([0.0, -1.3, 0.0])
     slab = Patch("slab", *((float(a), float(b), float(c)) for a, b, c in (corner, u, v)))
-    scene = Scene.build([_panel(GROUND, SOIL), _panel(WALL, MASONRY), _panel(slab, GRANITE)])
+    scene = Scene.build([panel(GROUND, SOIL), panel(WALL, MASONRY), panel(slab, GRANITE)])
     return Trial(scene, (GROUND, WALL, slab), polished=(2,), subjects=(("slab", 2),))
 
 
@@ -133,7 +133,7 @@ def _clutter() -> Trial:
     leaves = np.concatenate(vertices)
     first = 4 * np.arange(len(leaves) // 4)
     faces = np.stack([first, first + 1, first + 2, first, first + 2, first + 3], 1).reshape(-1, 3).astype(np.int32)
-    parts = [_panel(GROUND, SOIL), _panel(WALL, MASONRY), Part(leaves, faces, LICHEN)]
+    parts = [panel(GROUND, SOIL), panel(WALL, MASONRY), Part(leaves, faces, LICHEN)]
     return Trial(Scene.build(parts), (GROUND, WALL), subjects=(("leaves", 2),))
 
 

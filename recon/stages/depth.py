@@ -14,7 +14,9 @@ from recon.errors import MissingPart, NoSurface
 from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 if TYPE_CHECKING:
+    import numpy as np
     import pycolmap
+    from numpy.typing import NDArray
 
     from recon.dense.covisibility import SparsePoints
     from recon.dense.view import DepthMap, View
@@ -44,7 +46,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     pairs = sorted({(min(i, j), max(i, j)) for i, others in enumerate(neighbours) for j in others})
     paired = Counter(view for pair in pairs for view in pair)
     sweeps = {i: sweep_neighbours(i, views, points, SWEEP_SOURCES, angles) for i in range(len(views)) if paired[i] < LEAST_PAIRS}
-    if not pairs and not any(sweeps.values()):
+    if not pairs and not any(sweeps.values()) and not any(view.measured_path for view in views):
         raise NoSurface(
             f"no two of the {len(views)} views see the same points from directions {angles[0]:g} to {angles[1]:g} degrees apart",
             "Move sideways between photos, about a tenth of the distance to the subject",
@@ -164,7 +166,7 @@ class _Block:
         if view in self._candidates:
             frame = self._frames[view]
             depth_map = self._candidates.pop(view).agreed(frame.pose)
-            self.rows.append(_write(self._out, self._views[view], depth_map, float(frame.usable.mean())))
+            self.rows.append(_write(self._out, self._views[view], depth_map, frame.usable))
         self._frames.drop(view)
 
     def spare(self, view: int) -> None:
@@ -187,14 +189,18 @@ def _by_cuda(
     sources = [sweep_neighbours(i, views, points, CUDA_SOURCES, angles) for i in range(len(views))]
     gpu = int(work.device.partition(":")[2] or 0)
     found = patchmatch_depths(views, model, shard["views"], sources, config.depth.max_size_px, gpu, out)
-    return [_write(out, views[i], depth_map, float(usable_pixels(views[i], depth_map.size).mean())) for i, depth_map in found.items()]
+    return [_write(out, views[i], depth_map, usable_pixels(views[i], depth_map.size)) for i, depth_map in found.items()]
 
 
-def _write(out: Path, view: View, depth_map: DepthMap, usable: float) -> dict[str, Any]:
-    """Saves a view's depth; its row of ``depth.json``. ``usable`` is the share of the view that no mask hides."""
+def _write(out: Path, view: View, depth_map: DepthMap, usable: NDArray[np.bool_]) -> dict[str, Any]:
+    """Saves a view's depth, with what a sensor measured; its row of ``depth.json``. ``usable`` (h, w) is what no mask hides."""
+    if view.measured_path:
+        from recon.dense.measured import MeasuredDepth, with_measured
+
+        depth_map = with_measured(depth_map, MeasuredDepth.load(view.measured_path), usable)
     depth_map.save(out / "depth" / f"{view.name}.npz")
     known = float((depth_map.depth > 0).mean())
-    return {"name": view.name, "coverage": round(known, 4), "usable": round(usable, 4)}
+    return {"name": view.name, "coverage": round(known, 4), "usable": round(float(usable.mean()), 4)}
 
 
 def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
@@ -206,4 +212,4 @@ def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"]))})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=4)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=5)

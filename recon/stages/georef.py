@@ -1,4 +1,4 @@
-"""georef: the world frame. Metres, east, north, up where GPS allows; else z up in an arbitrary unit."""
+"""georef: the world frame. Metres, east, north, up where GPS allows; else z up, in metres by measured depth or in an arbitrary unit."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import pycolmap
 
     from recon.capture.telemetry import Track
+    from recon.sfm.depthscale import DepthScale
     from recon.sfm.georeference import Georeference
 
+_AT_ODDS = 3.0
+"""Standard deviations by which two scales may differ."""
 _TILT_DEG = 10.0
 _DATUMS = {
     "ellipsoid": "heights are above the WGS84 ellipsoid",
@@ -42,11 +45,20 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         again = _from_gps(held, records, tracks, config, np.random.default_rng([work.seed, 8])) if held else (None, [])
         if held and again[0]:
             model, found, warnings = held, *again
-    model.transform(found.world_from_model if found else level_frame(model, records, rng))
+    depth, unfit = _from_depth(model, ImageSet.read(inputs))
+    if depth and (found is None or depth.sigma_scale < found.sigma_scale):
+        world_from_model = _scaled(found.world_from_model if found else level_frame(model, records, rng), model, depth.metres)
+        facts = {**(_metric(found) if found else _plane()), **_by_depth(depth)}
+        warnings = [warning for warning in warnings if found]  # that there is no GPS is no news: lengths are in metres
+    else:
+        world_from_model = found.world_from_model if found else level_frame(model, records, rng)
+        facts = _metric(found) if found else _plane()
+    facts["depth"] = _depth_facts(depth, world_from_model.scale) if depth else None
+    model.transform(world_from_model)
     (out / "model").mkdir()
     model.write_binary(out / "model")
     model.export_PLY(out / "sparse.ply")  # for a viewer to show while the dense stages run
-    write_json(out / "georef.json", {**(_metric(found) if found else _arbitrary()), "warnings": warnings})
+    write_json(out / "georef.json", {**facts, "warnings": warnings + unfit + _at_odds(depth, found)})
 
 
 def read_tracks(folders: tuple[Path, ...]) -> dict[str, Track]:
@@ -104,6 +116,61 @@ def _from_gps(
     return found, warnings
 
 
+def _from_depth(model: pycolmap.Reconstruction, images: ImageSet) -> tuple[DepthScale | None, list[str]]:
+    """The scale by measured depth, and warnings; None where there is no depth, or it tells none."""
+    from recon.capture.names import listed
+    from recon.sfm.depthscale import depth_scale
+
+    depth = {record.name: path for record in images.records if (path := images.depth_path(record))}
+    if not depth:
+        return None, []
+    found = depth_scale(model, depth)
+    if isinstance(found, str):
+        return None, [f"measured depth is not used: {found}"]
+    if found.rejected:
+        return found, [
+            f"the measured depth of {len(found.rejected)} images does not fit the others' and is not used: {listed(found.rejected)}"
+        ]
+    return found, []
+
+
+def _scaled(world_from_model: pycolmap.Sim3d, model: pycolmap.Reconstruction, scale: float) -> pycolmap.Sim3d:
+    """The same with another scale, about the middle of the cameras."""
+    import pycolmap
+
+    middle = np.mean([image.projection_center() for image in model.images.values() if image.has_pose], axis=0)
+    turn = world_from_model.rotation
+    return pycolmap.Sim3d(scale, turn, world_from_model * middle - scale * (turn * middle))
+
+
+def _by_depth(depth: DepthScale) -> dict[str, Any]:
+    return {"metric": True, "source": "depth", "unit": "m", "scale": depth.metres, "sigma_scale": depth.sigma_scale}
+
+
+def _depth_facts(depth: DepthScale, scale: float) -> dict[str, Any]:
+    """What later stages and the report need: among it how long a measured metre is in the world."""
+    return {
+        "world_from_metres": scale / depth.metres,
+        "sigma_scale": depth.sigma_scale,
+        "sigma_factor": depth.sigma_factor,
+        "images": depth.images,
+        "rejected": list(depth.rejected),
+        "points": depth.points,
+        "median_m": depth.median_m,
+    }
+
+
+def _at_odds(depth: DepthScale | None, found: Georeference | None) -> list[str]:
+    """A warning where GPS and depth give scales that their sigmas don't allow."""
+    if depth is None or found is None:
+        return []
+    apart = abs(np.log(found.world_from_model.scale / depth.metres))
+    if apart <= _AT_ODDS * np.hypot(found.sigma_scale, depth.sigma_scale):
+        return []
+    which = "measured depth" if depth.sigma_scale < found.sigma_scale else "GPS"
+    return [f"the scales by GPS and by measured depth differ by {100 * apart:.1f} %, more than their errors explain; {which} is used"]
+
+
 def _metric(found: Georeference) -> dict[str, Any]:
     return {
         "frame": "enu",
@@ -128,7 +195,7 @@ def _metric(found: Georeference) -> dict[str, Any]:
     }
 
 
-def _arbitrary() -> dict[str, Any]:
+def _plane() -> dict[str, Any]:
     nothing = dict.fromkeys(("crs", "origin", "scale", "rms_m", "sigma_scale", "tilt_deg"))
     return {
         "frame": "plane",
@@ -142,4 +209,4 @@ def _arbitrary() -> dict[str, Any]:
     }
 
 
-stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=5)
+stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=6)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recon.capture.records import ImageSet
+from recon.capture.records import ImageRecord, ImageSet, read_json
 from recon.config import Config
 from recon.errors import NoOverlap
 from recon.stage import Inputs, Shard, Stage, Work, blocks
+
+if TYPE_CHECKING:
+    from recon.dense.undistort import Undistorter
 
 SHARD_VIEWS = 8
 BASE_MB, MEGAPIXEL_MB = 700, 20
@@ -36,6 +40,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.dense.undistort import Undistorter
     from recon.dense.view import ViewRecord, write_views
 
+    measured = _Measured(inputs)
     cv2.setNumThreads(work.threads)
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     by_name = {image.name: image for image in model.images.values()}
@@ -59,6 +64,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
             name=record.name,
             file=file,
             mask=None if mask is None else mask_file,
+            measured=measured.write(out, images, record, undistorter),
             width=camera.width,
             height=camera.height,
             k=tuple(camera.params),
@@ -68,4 +74,25 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_views(out, [views[record.name] for record in images.records])
 
 
-stage = Stage("undistort", ("ingest", "select", "recover", "georef"), run, split, version=2)
+class _Measured:
+    """Depth that sensors measured, of the images whose depth fits the model."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._georef = inputs["georef"][0] / "georef.json"
+
+    def write(self, out: Path, images: ImageSet, record: ImageRecord, undistorter: Undistorter) -> str | None:
+        """The file that was written; None where the image has no depth."""
+        from recon.capture.depthimage import DepthImage
+        from recon.dense.measured import undistorted
+
+        path = images.depth_path(record)
+        found = read_json(self._georef).get("depth") if path else None
+        if path is None or found is None or record.name in found["rejected"]:
+            return None
+        file = f"measured/{record.name}.npz"
+        depth = undistorted(DepthImage.load(path), undistorter, found["world_from_metres"], found["sigma_factor"])
+        depth.save(out / file)
+        return file
+
+
+stage = Stage("undistort", ("ingest", "select", "recover", "georef"), run, split, version=3)

@@ -189,7 +189,20 @@ def _cameras(model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...]) -
 
 
 def _scale(georef: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("metric", "source", "unit", "frame", "crs", "origin", "rms_m", "rms_east_north_up_m", "sigma_scale", "gps_used", "gps_rejected")
+    keys = (
+        "metric",
+        "source",
+        "unit",
+        "frame",
+        "crs",
+        "origin",
+        "rms_m",
+        "rms_east_north_up_m",
+        "sigma_scale",
+        "gps_used",
+        "gps_rejected",
+        "depth",
+    )
     return {key: georef.get(key) for key in keys}
 
 

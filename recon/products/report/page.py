@@ -13,6 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from recon.products.report.scene import SceneData
+from recon.products.report.verdict import scale_source
 
 _VIEWER = Path(__file__).parent.parent / "viewer"
 _PREVIEW_QUALITY = 88
@@ -27,7 +28,14 @@ def render_page(facts: dict[str, Any], charts: dict[str, Any], scene: SceneData,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"clock": clock, "grouped": grouped, "bytes": in_bytes, "fixed": fixed, "sentence": sentence}
+    environment.filters |= {
+        "clock": clock,
+        "grouped": grouped,
+        "bytes": in_bytes,
+        "fixed": fixed,
+        "sentence": sentence,
+        "source": scale_source,
+    }
     return environment.get_template("report.html").render(
         facts=facts,
         charts=charts,

@@ -149,12 +149,20 @@ def judge(facts: Mapping[str, Any]) -> dict[str, Any]:
     scale = facts["scale"]
     if scale.get("metric"):
         rms = scale.get("rms_m")
-        text = f"lengths are in metres, from {str(scale.get('source')).upper()}"
+        text = f"lengths are in metres, from {scale_source(scale)}"
         reasons.append({"level": "green", "text": text if rms is None else f"{text} (RMS {rms:.2f} m)"})
     else:
         reasons.append({"level": "info", "text": "lengths are in an arbitrary unit: shapes and ratios hold, sizes do not"})
     level = max((reason["level"] for reason in reasons if reason["level"] in _ORDER), key=_ORDER.index)
     return {"level": level, "headline": _HEADLINES[level], "reasons": reasons}
+
+
+_SOURCES = {"gps": "GPS", "depth": "measured depth"}
+
+
+def scale_source(scale: Mapping[str, Any]) -> str:
+    """In words, where the lengths of a metric model come from."""
+    return _SOURCES[str(scale["source"])]
 
 
 def own_warnings(facts: Mapping[str, Any], already: Set[str | None]) -> list[dict[str, str]]:
