@@ -85,6 +85,7 @@ def write_copc(path: Path, header: laspy.LasHeader, xyz: NDArray[np.float64], fi
     steps = np.round((xyz - header.offsets) / header.scales) if len(xyz) else np.zeros((1, 3))
     header.mins, header.maxs = (end * header.scales + header.offsets for end in (steps.min(axis=0), steps.max(axis=0)))
     header.number_of_evlrs = 1
+    header.global_encoding.wkt = True  # LAS 1.4 wants it of these point formats, CRS or not
     for extra in header.vlrs.get("ExtraBytesVlr"):
         for field in extra.extra_bytes_structs:
             field.options = 0  # laspy promises the least and the largest value, and leaves them at the ends of 64 bits

@@ -42,6 +42,7 @@ def test_another_reader_finds_every_point_once(path, points):
 def test_header_promises_no_ranges_of_extra_fields(path):
     """Readers refuse ranges that no number holds."""
     with laspy.open(path) as reader:
+        assert reader.header.global_encoding.wkt  # which LAS 1.4 demands of point formats 6 and up
         fields = reader.header.vlrs.get("ExtraBytesVlr")[0].extra_bytes_structs
     assert [field.name.rstrip(b"\0") for field in fields][:3] == [b"confidence", b"views", b"sigma"]
     assert not any(field.options for field in fields)
