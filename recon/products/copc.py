@@ -51,8 +51,8 @@ class Octree:
 def octree_of(xyz: NDArray[np.float64]) -> Octree:
     """The octree of a cloud (N, 3). Of the points in a cell one is taken by a hash of its index, so equal clouds give equal trees."""
     low, high = (xyz.min(axis=0), xyz.max(axis=0)) if len(xyz) else (np.zeros(3), np.zeros(3))
-    center = (low + high) / 2
     half_size = max(float((high - low).max()) / 2, 1e-6) * (1 + 1e-9)
+    center = low + half_size  # the cube begins where the cloud does: some readers take that for granted
     code = _morton(xyz, center - half_size, 2 * half_size)
     order = np.argsort(code, kind="stable")
     code = code[order]
