@@ -33,7 +33,8 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".w
 PAGE = """<!doctype html><html lang="en"><head><title>viewer</title><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="app.css"><link rel="stylesheet" href="harness.css"></head>
 <body><main id="root"></main><script type="module" src="harness.js"></script></body></html>"""
-STYLE = "html, body { margin: 0; height: 100%; color-scheme: light dark } #root { height: 100% }"
+STYLE = """:root { color-scheme: light dark } :root[data-theme="light"] { color-scheme: light }
+html, body { margin: 0; height: 100% } #root { height: 100% }"""
 
 Open = Callable[..., Page]
 

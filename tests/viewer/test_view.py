@@ -246,10 +246,27 @@ def test_keys_do_what_the_pointer_does(open_viewer, run_files):
     assert page.get_by_label("Orbit").get_attribute("aria-pressed") == "true"
 
 
-def test_dark_and_light_have_their_own_ground(open_viewer, run_files):
-    corners = [picture(open_viewer(run_files, color_scheme=scheme))[0, 0].mean() for scheme in ("light", "dark")]
-    assert corners[0] > 200
-    assert corners[1] < 60
+def test_ground_follows_the_theme(open_viewer, run_files):
+    page = open_viewer(run_files, color_scheme="light")
+    assert picture(page)[0, 0].mean() > 200
+    page.emulate_media(color_scheme="dark")
+    assert picture(page)[0, 0].mean() < 60
+    page.evaluate("document.documentElement.dataset.theme = 'light'")  # as the page's own switch does
+    assert picture(page)[0, 0].mean() > 200
+
+
+def test_views_change_at_once_where_no_motion_is_wanted(open_viewer, run_files):
+    page = open_viewer(run_files, reduced_motion="reduce")
+    before, after = page.evaluate(
+        """() => {
+          const seen = [viewer.project([3, 3, 0])];
+          document.querySelector('[aria-label="From above"]').click();
+          return [...seen, viewer.project([3, 3, 0])];
+        }"""
+    )
+    assert np.hypot(*np.subtract(after, before)) > 20
+    page.wait_for_timeout(700)
+    assert page.evaluate("viewer.project([3, 3, 0])") == pytest.approx(after, abs=0.01)
 
 
 def test_without_webgl_there_is_a_picture(open_viewer, run_files):
