@@ -32,7 +32,7 @@ const result = await build({
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 for (const file of result.outputFiles) await writeFile(file.path, file.contents);
-await copyFile(join(here, "src/index.html"), join(out, "index.html"));
+for (const name of ["index.html", "icon.svg"]) await copyFile(join(here, "src", name), join(out, name));
 await writeFile(join(out, "THIRD_PARTY.txt"), await thirdParty(Object.keys(result.metafile.inputs)));
 
 /** Name, version and licence of every package that went in, by name. */
