@@ -10,7 +10,7 @@ import { preflightCard } from "./found";
 import { deleteLater } from "./jobs";
 import { renamed } from "./rename";
 import type { Context, View } from "./start";
-import type { Capture, Inspection, Job, OptionsAnswer, UploadFile } from "./types";
+import type { Capture, Inspection, Job, Options, OptionsAnswer, UploadFile } from "./types";
 import { type Upload, startUpload, uploads } from "./upload";
 import { PRESETS } from "./words";
 
@@ -136,7 +136,7 @@ function uploadCard(upload: Upload, cancel: () => void): HTMLElement {
   const line = bar("Upload", 0);
   const title = h("h2", { text: "Uploading" });
   const facts = h("p", { class: "facts", role: "status" });
-  const error = h("div", { role: "alert" });
+  const error = h("div", { class: "stack start-row", role: "alert" });
   const pause = iconButton("Pause the upload", "pause", () => (upload.progress.state === "paused" ? upload.goOn() : upload.pause()));
   const stop = iconButton("Stop the upload", "close", cancel);
   const show = (): void => {
@@ -173,10 +173,19 @@ export function startForm(
   before: { preset: string; config: Record<string, Record<string, unknown>> } | null = null,
 ): HTMLElement {
   const preset = before?.preset ?? "default";
-  const form: OptionsForm = optionsForm(options, before?.config ?? options.presets[preset] ?? {});
+  // what the job before had changed of its own preset stays changed under another one, as the service does it
+  const usual = options.presets[preset] ?? {};
+  const over = (name: string): Record<string, Options> => {
+    const sections = Object.entries(options.presets[name] ?? {}).map(([section, values]) => {
+      const old = Object.entries(before?.config[section] ?? {}).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(usual[section]?.[key]));
+      return [section, typeof values === "object" ? { ...values, ...Object.fromEntries(old) } : values];
+    });
+    return Object.fromEntries(sections) as Record<string, Options>;
+  };
+  const form: OptionsForm = optionsForm(options, over(preset));
   const choices = Object.keys(options.presets).map((name) => {
     const cost = inspection?.costs.find((row) => row.preset === name);
-    const field = h("input", { type: "radio", name: "preset", value: name, checked: name === preset, onchange: () => form.show(options.presets[name] ?? {}) });
+    const field = h("input", { type: "radio", name: "preset", value: name, checked: name === preset, onchange: () => form.show(over(name)) });
     const about = cost ? `About ${duration(60 * cost.minutes)}, ${bytes(cost.memory_mb * 1e6)} of memory` : "";
     return h("label", { class: "choice" }, field, h("span", { class: "choice-name", text: PRESETS[name]?.name ?? name }), h("span", { class: "muted", text: PRESETS[name]?.about ?? "" }), h("span", { class: "cost", text: about }));
   });

@@ -5,7 +5,7 @@ import { h, icon } from "./dom";
 import { bytes } from "./format";
 import type { Files } from "./source";
 import type { Artifact } from "./types";
-import { fileWords } from "./words";
+import { fileRank, fileWords } from "./words";
 
 export function downloads(files: Files): HTMLElement {
   const results = files.items.filter((item) => item.kind === "result");
@@ -17,7 +17,7 @@ export function downloads(files: Files): HTMLElement {
 }
 
 function table(words: string, items: Artifact[]): HTMLElement {
-  const known = [...items].sort((a, b) => Number(!fileWords(a.name)) - Number(!fileWords(b.name)) || (a.name < b.name ? -1 : 1));
+  const known = [...items].sort((a, b) => fileRank(a.name) - fileRank(b.name) || (a.name < b.name ? -1 : 1));
   const rows = known.map((item) =>
     h(
       "tr",

@@ -190,8 +190,9 @@ class Shown {
     }
     const { mountViewer } = await this.context.loadViewer();
     if (this.viewer || this.stopping.signal.aborted) return;
-    this.model.replaceChildren();
-    this.viewer = mountViewer(this.model, {
+    const inner = h("div");
+    fill(this.model, inner);
+    this.viewer = mountViewer(inner, {
       jobId: this.id,
       artifacts: () => this.files.artifacts(),
       onArtifacts: (changed) => this.files.onArtifacts(changed),

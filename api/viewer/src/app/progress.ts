@@ -17,6 +17,7 @@ export class JobProgress {
   private readonly warned = h("div", {});
   private readonly end = h("div", {});
   private readonly warnings = new Map<string, string>();
+  private isLive = true;
   private readonly fractions = new Map<string, number>();
   private readonly rows = new Map<string, { row: HTMLElement; words: HTMLElement; line: HTMLElement }>();
 
@@ -48,7 +49,7 @@ export class JobProgress {
   }
 
   show(job: Job): void {
-    const isLive = job.state === "queued" || job.state === "running";
+    const isLive = (this.isLive = job.state === "queued" || job.state === "running");
     setBar(this.line, job.progress);
     this.line.hidden = !isLive;
     this.words.textContent = wordsOf(job);
@@ -80,7 +81,7 @@ export class JobProgress {
     if (!found) {
       const words = h("span", { class: "muted clip" });
       const line = bar(stageWords(stage.name), 0);
-      const row = h("li", {}, h("span", { class: "mark" }), h("span", { class: "stage-name", text: stageWords(stage.name) }), words, line);
+      const row = h("li", {}, h("span", { class: "mark" }), h("span", { class: "stage-name", text: stageWords(stage.name) }), line, words);
       this.rows.set(stage.name, (found = { row, words, line }));
       this.stages.append(row);
     }
@@ -96,7 +97,7 @@ export class JobProgress {
 
   private showWarnings(): void {
     const rows = [...this.warnings].slice(0, MOST_WARNINGS);
-    fill(this.warned, rows.length > 0 && h("details", { class: "more", open: rows.length <= 3 }, h("summary", { text: rows.length === 1 ? "1 warning" : `${rows.length} warnings` }), h("ul", { class: "warnings" }, ...rows.map(([message, remedy]) => h("li", {}, icon("warning"), h("span", {}, sentence(message), remedy ? h("span", { class: "remedy", text: ` ${sentence(remedy)}` }) : null))))));
+    fill(this.warned, rows.length > 0 && h("details", { class: "more", open: this.isLive && rows.length <= 3 }, h("summary", { text: rows.length === 1 ? "1 warning" : `${rows.length} warnings` }), h("ul", { class: "warnings" }, ...rows.map(([message, remedy]) => h("li", {}, icon("warning"), h("span", {}, sentence(message), remedy ? h("span", { class: "remedy", text: ` ${sentence(remedy)}` }) : null))))));
   }
 }
 

@@ -43,9 +43,9 @@ export const PRESETS: Record<string, { name: string; about: string }> = {
 };
 
 const FILES: [RegExp, string][] = [
+  [/^mesh\.glb$/, "Textured mesh, one file (glTF)"],
   [/^points\.laz$/, "Point cloud for GIS and CAD (COPC LAZ)"],
   [/^points\.ply$/, "Point cloud (PLY)"],
-  [/^mesh\.glb$/, "Textured mesh, one file (glTF)"],
   [/^mesh\.obj$/, "Textured mesh (OBJ)"],
   [/^mesh\.mtl$/, "Materials of the OBJ"],
   [/^mesh_\d+\.(jpg|png)$/, "Texture of the OBJ"],
@@ -62,6 +62,12 @@ const FILES: [RegExp, string][] = [
   [/^preview\/sparse\.ply$/, "Preview: sparse cloud"],
   [/^preview\/points\.ply$/, "Preview: coarse cloud"],
 ];
+
+/** Where it stands in a list: what most people want first. */
+export function fileRank(name: string): number {
+  const at = FILES.findIndex(([pattern]) => pattern.test(name));
+  return at < 0 ? FILES.length : at;
+}
 
 export function fileWords(name: string): string {
   return FILES.find(([pattern]) => pattern.test(name))?.[1] ?? "";
