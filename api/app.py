@@ -16,13 +16,18 @@ from api.captures.parts import router as parts
 from api.captures.routes import router as captures
 from api.events import router as events
 from api.health import router as health
+from api.jobs.options import router as options
 from api.jobs.routes import router as jobs
 from api.keeper import Keeper
+from api.measurements.routes import router as measurements
 from api.observe import observe
 from api.owners.routes import router as owners
+from api.page import add_page
+from api.prefix import Prefixed
 from api.problems import Problem, add_handlers, responses
 from api.service import Service
 from api.settings import ApiSettings
+from api.shares.routes import router as shares
 from api.webhooks.routes import router as webhooks
 from recon import __version__
 from workers.settings import Settings
@@ -40,7 +45,7 @@ EXPOSED = ("Accept-Ranges", "Content-Range", "ETag", "Retry-After", "X-Request-I
 """Headers that pages of other hosts may read."""
 EVERYWHERE = (400, 413, 429, 503)
 """Statuses of problems that any route may answer with: a body that can't be read, too much of it, too often, something is away."""
-ROUTERS = (captures, parts, imports, jobs, events, artifacts, webhooks, owners, health)
+ROUTERS = (captures, parts, imports, options, jobs, events, artifacts, measurements, shares, webhooks, owners, health)
 
 
 def make_api(settings: Settings, api: ApiSettings, *, keeps: bool = True) -> FastAPI:
@@ -73,12 +78,15 @@ def make_api(settings: Settings, api: ApiSettings, *, keeps: bool = True) -> Fas
     add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
+    add_page(app, settings)
     app.add_middleware(BodyLimit, max_bytes=api.max_body_bytes)
     if api.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(api.origins), allow_methods=["*"], allow_headers=["*"], expose_headers=EXPOSED
         )
     observe(app)
+    if api.root_path:
+        app.add_middleware(Prefixed, prefix=api.root_path)
     _describe_problems(app)
     return app
 

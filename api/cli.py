@@ -53,10 +53,12 @@ def _say_serving(serving: Serving) -> None:
 
 
 def _show_serving(serving: Serving) -> None:
-    lines = [f"recon serves at {serving.url} (described at {serving.url}/v1/openapi.json). Ctrl-C stops it."]
+    lines = [f"recon serves at {serving.url} (a page; the API is described at {serving.url}/v1/openapi.json). Ctrl-C stops it."]
     if serving.workers:
         lines.append(f"Logs of the workers: {serving.logs}")
     if serving.key_file:
+        if _err.is_terminal:  # not into a log. Behind the '#' it goes to no server; the page takes it from the address at once
+            lines.append(f"The page, signed in: {serving.url}/#key={serving.key_file.read_text().strip()}")
         lines += [
             f"Your API key: {serving.key_file}. On this machine 'recon submit video.mp4' finds it by itself; elsewhere:",
             f'    export RECON_URL={serving.url} RECON_KEY="$(cat {serving.key_file})"',

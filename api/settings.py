@@ -22,6 +22,7 @@ class ApiSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(8000, ge=0, le=65535, description="0: any free one")
     public_url: str = Field("", description="where clients reach the API: goes into URLs that it hands out. Empty: as the request came")
+    root_path: str = Field("", pattern="^(/[^/?#]+)*/?$", description="prefix of all paths, if a proxy serves it below one: '/recon'")
     secret: str = Field("", description="signs URLs; the same on all API processes. Empty: made once, kept in RECON_HOME")
     origins: tuple[str, ...] = Field((), description="origins of pages of other hosts that may call the API")
     url_s: int = Field(3600, ge=1, le=7 * 24 * 3600, description="how long signed URLs hold")

@@ -308,6 +308,13 @@ def _of_the_service(name: str) -> Callable[[Path, Path], list[Row]]:
     return measure
 
 
+def _viewer(data: Path, work: Path) -> list[Row]:
+    """``bench/viewer.py``, whose browser is of the dev extra."""
+    from bench.viewer import viewer
+
+    return viewer(data, work)
+
+
 BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense, "cuda": cuda,
@@ -315,4 +322,5 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
     "learned": learned,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
+    "viewer": _viewer,
 }  # fmt: skip

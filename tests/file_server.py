@@ -68,15 +68,16 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             server.asked.append(Asked(self.path, dict(self.headers), body))
             answer = server.answers.get(self.path, Answer(status=404))
-            start, status = 0, answer.status
+            start, end, status = 0, len(answer.content), answer.status
             asked_for = self.headers.get("Range", "")
             may_go_on = self.headers.get("If-Range") in (None, answer.headers.get("ETag"))
-            if asked_for and answer.ranges and may_go_on:
-                start, status = int(asked_for.removeprefix("bytes=").removesuffix("-")), 206
-            content = answer.content[start:]
+            if asked_for and answer.ranges and may_go_on and status == 200:
+                first, _, last = asked_for.removeprefix("bytes=").partition("-")
+                start, end, status = int(first), min(int(last) + 1, end) if last else end, 206
+            content = answer.content[start:end]
             self.send_response(status)
             if status == 206:
-                self.send_header("Content-Range", f"bytes {start}-{len(answer.content) - 1}/{len(answer.content)}")
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(answer.content)}")
             headers = {"Content-Length": str(len(content)), **answer.headers}
             for name, value in headers.items():
                 if value:

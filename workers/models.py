@@ -4,7 +4,7 @@ owner ─ key, webhook ─ delivery
       └ capture ─ file ─ part
                 └ chore
                 └ job ─ stage ─ shard
-                      └ event, artifact
+                      └ event, artifact, share, measurement
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def new_id() -> str:
 
 class Table(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, int: BigInteger}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[list[float]]: JSON, int: BigInteger}  # noqa: RUF012
 
 
 class Owner(Table):
@@ -244,6 +244,41 @@ class Artifact(Table):
     """Its name in that folder, where that is another."""
     size: Mapped[int]
     sha256: Mapped[str]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+
+
+class Share(Table):
+    """A link that shows one job to whoever has it. Only the hash of its secret is kept."""
+
+    __tablename__ = "shares"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    sha256: Mapped[str]
+    created_s: Mapped[float] = mapped_column(default=time.time)
+    expires_s: Mapped[float]
+    used_s: Mapped[float | None]
+    revoked_s: Mapped[float | None]
+
+
+class Measurement(Table):
+    """Something that was measured in a job's model. ``kind``: distance, height, area, profile."""
+
+    __tablename__ = "measurements"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner_id: Mapped[str] = _owner()
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    points: Mapped[list[list[float]]]
+    """In the model's world frame, z up."""
+    value: Mapped[float]
+    unit: Mapped[str]
+    metric: Mapped[bool]
+    """False: the model's unit is arbitrary, and so is the value's."""
     created_s: Mapped[float] = mapped_column(default=time.time)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Security
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
@@ -13,18 +12,22 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import schemas
 from api.artifacts.kept import Kept
-from api.artifacts.media import disposition, etag, headers, media_type
+from api.artifacts.listed import artifact_rows, show_artifacts
+from api.artifacts.media import disposition, etag, headers
 from api.artifacts.ranges import OutOfRange, is_known, wanted
 from api.artifacts.zipped import zipped
 from api.errors import Absent, Conflict, Forbidden
 from api.jobs.schemas import JobId
 from api.problems import problem, responses
 from api.service import Caller, Reader, Service, ServiceDep, allowed, bearer, mine, the_caller
+from api.shares.tokens import holds
 from recon.errors import ReconError
-from workers.models import Artifact, Job
+from workers.models import Artifact, Job, Share
 
 router = APIRouter(prefix="/v1/jobs", tags=["artifacts"])
 
+SHARED_S = 60
+"""How long a store's own URL holds that a share led to."""
 _BYTES: dict[str, Any] = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", **_BYTES},
@@ -51,11 +54,38 @@ def the_holder(
     told = service.signer.check(token, "artifact")
     if (told["job"], told["name"]) != (id, name):
         raise Forbidden("the URL is for another file", "Ask for a new one")
+    return _signed_for(request, service, told)
+
+
+def the_zip_holder(
+    request: Request,
+    service: ServiceDep,
+    id: JobId,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    token: Annotated[str | None, Security(_signed)],
+) -> Caller:
+    """Who has a key that may read, or a URL that we signed for the zip of this job."""
+    if token is None:
+        return allowed(the_caller(request, service, credentials), "read")
+    told = service.signer.check(token, "artifacts")
+    if told["job"] != id:
+        raise Forbidden("the URL is for another job", "Ask for a new one")
+    return _signed_for(request, service, told)
+
+
+def _signed_for(request: Request, service: Service, told: dict[str, Any]) -> Caller:
+    """Whose URL it is. Forbidden if it came from a share that has ended."""
+    if "share" in told:
+        with service.node.database.reading() as session:
+            if not holds(session.get(Share, told["share"])):
+                raise Forbidden("the share has expired or was revoked", "Ask for a new link")
+        request.state.shared = True
     request.state.owner_id = told["owner"]  # for the log
     return Caller(told["owner"], "", frozenset({"read"}))
 
 
 Holder = Annotated[Caller, Depends(the_holder)]
+ZipHolder = Annotated[Caller, Depends(the_zip_holder)]
 
 
 @router.get("/{id}/artifacts", summary="List a job's artifacts", responses=responses(401, 403, 404, 422))
@@ -63,7 +93,7 @@ def list_artifacts(request: Request, id: JobId, caller: Reader, service: Service
     """Results of a job that is done, and previews of one that runs. Each comes with a URL that needs no key."""
     with service.node.database.reading() as session:
         job = mine(session, Job, id, caller)
-        return schemas.Artifacts(items=[_shown(service, request, row) for row in _rows(session, job)])
+        return show_artifacts(service, request, session, job)
 
 
 @router.get(
@@ -74,13 +104,13 @@ def list_artifacts(request: Request, id: JobId, caller: Reader, service: Service
 )
 def get_artifacts_zip(
     id: JobId,
-    caller: Reader,
+    caller: ZipHolder,
     service: ServiceDep,
     name: Annotated[list[str] | None, Query(max_length=1000, description="the artifacts wanted; left out: all results")] = None,
 ) -> StreamingResponse:
     """Made while it is sent, so its length is not known before. A zip that breaks off does not open: fetch it again."""
     with service.node.database.reading() as session:
-        chosen = _chosen(_rows(session, mine(session, Job, id, caller)), name)
+        chosen = _chosen(artifact_rows(session, mine(session, Job, id, caller)), name)
     with service.place(caller.owner_id) as place:
         kept = Kept(place)
         for artifact in chosen:  # once it has begun there is no other way to say that one is missing than to break off
@@ -112,7 +142,9 @@ def get_artifact(
         return Response(status_code=304, headers={key: told[key] for key in ("ETag", "Cache-Control")})
     with service.place(caller.owner_id) as place:
         kept = Kept(place)
-        url = None if stream or request.method == "HEAD" else kept.url(artifact, service.api.url_s)
+        # revoking a share can't call back what S3 has signed: that holds for long enough to follow it only
+        holds_s = SHARED_S if getattr(request.state, "shared", False) else service.api.url_s
+        url = None if stream or request.method == "HEAD" else kept.url(artifact, holds_s)
         if url is not None:
             return RedirectResponse(url, 307, {"Cache-Control": "private, no-store"})
         return _sent(request, kept, artifact, told)
@@ -136,10 +168,6 @@ def _sent(request: Request, kept: Kept, artifact: Artifact, told: dict[str, str]
     return StreamingResponse(kept.objects.stream(key, start, end), 200 if part is None else 206, told)
 
 
-def _rows(session: Session, job: Job) -> list[Artifact]:
-    return list(session.scalars(select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.name)))
-
-
 def _named(session: Session, job: Job, name: str) -> Artifact:
     # PostgreSQL knows no text with a NUL, not even to say that there is none
     row = None if "\0" in name else session.scalar(select(Artifact).where(Artifact.job_id == job.id, Artifact.name == name))
@@ -161,11 +189,3 @@ def _chosen(rows: list[Artifact], names: list[str] | None) -> list[Artifact]:
     if missing := set(names) - {row.name for row in rows}:
         raise _absent(min(missing))
     return [row for row in rows if row.name in names]
-
-
-def _shown(service: Service, request: Request, row: Artifact) -> schemas.Artifact:
-    token = service.signer.sign("artifact", service.api.url_s, owner=row.owner_id, job=row.job_id, name=row.name)
-    url = service.url(request, f"/v1/jobs/{row.job_id}/artifacts/{quote(row.name)}?token={token}")
-    return schemas.Artifact(
-        id=row.id, name=row.name, kind=row.kind, size=row.size, sha256=row.sha256, media_type=media_type(row.name), url=url
-    )  # fmt: skip

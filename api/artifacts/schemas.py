@@ -22,3 +22,7 @@ class Artifact(BaseModel):
 
 class Artifacts(BaseModel):
     items: list[Artifact] = Field(description="by name")
+    zip_url: str | None = Field(
+        description="of all results as one zip, as the other URLs without a key; null: there is no result yet",
+        examples=["https://recon.example/v1/jobs/8c1d/artifacts.zip?token=eyJ..."],
+    )

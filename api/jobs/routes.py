@@ -40,6 +40,7 @@ def list_jobs(
     service: ServiceDep,
     capture_id: Annotated[CaptureId | None, Query(description="only those of that capture")] = None,
     state: Annotated[schemas.State | None, Query(description="only those in that state")] = None,
+    search: Annotated[str | None, Query(max_length=200, description="only those whose capture's name has this, in any case")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[schemas.Job]:
@@ -49,6 +50,9 @@ def list_jobs(
         query = query.where(models.Job.capture_id == capture_id)
     if state is not None:
         query = query.where(models.Job.state == state)
+    if search and "\0" not in search:  # which is in no name, and PostgreSQL knows no such text
+        named = select(Capture.id).where(Capture.owner_id == caller.owner_id, Capture.name.icontains(search, autoescape=True))
+        query = query.where(models.Job.capture_id.in_(named))
     with service.node.database.reading() as session:
         page = page_of(session, query, models.Job, limit, cursor, _as_it_is)
         return Page[schemas.Job](items=show(service, session, page.items), next=page.next)

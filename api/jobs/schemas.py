@@ -96,6 +96,8 @@ class Failure(BaseModel):
 class Job(BaseModel):
     id: str = Field(examples=[_EXAMPLE_ID])
     capture_id: str = Field(examples=["8d2e61f0a97b4c3d5e1f"])
+    name: str = Field(description="of the capture", examples=["Town hall"])
+    thumbnail: str | None = Field(description="the artifact that shows it, small; null: there is none yet", examples=["thumbnail.jpg"])
     state: State = Field(examples=["running"])
     preset: str = Field(examples=["default"])
     config: dict[str, Any] = Field(description="every option", examples=[{"seed": 0, "mesh": {"faces": 50000}}])

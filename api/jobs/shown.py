@@ -18,8 +18,9 @@ from api.service import Service
 from workers import models
 from workers.database import clock
 from workers.jobs import COMPLETE, LIVE
-from workers.models import Capture, Owner, ShardRow, StageRow
+from workers.models import Artifact, Capture, Owner, ShardRow, StageRow
 
+PICTURES = ("thumbnail.jpg", "preview.png")
 Worked = tuple[float, float]
 """Of a stage's shards: the sum of the fractions of those that run, and the seconds that all have taken."""
 
@@ -30,7 +31,13 @@ def show(service: Service, session: Session, jobs: Sequence[models.Job]) -> list
     for stage in session.scalars(select(StageRow).where(StageRow.job_id.in_(ids)).order_by(StageRow.position)):
         stages[stage.job_id].append(stage)
     worked = _worked(session, ids)
-    return [_shown(service, session, job, stages[job.id], worked) for job in jobs]
+    captures = select(Capture.id, Capture.name).where(Capture.id.in_([job.capture_id for job in jobs]))
+    names = {id: name for id, name in session.execute(captures)}  # noqa: C416  (rows are no pairs to mypy)
+    pictures = _pictures(session, ids)
+    return [
+        _shown(service, session, job, stages[job.id], worked, name=names.get(job.capture_id, ""), thumbnail=pictures.get(job.id))
+        for job in jobs
+    ]
 
 
 def expected_s(capture: Capture | None, preset: str) -> float | None:
@@ -39,7 +46,16 @@ def expected_s(capture: Capture | None, preset: str) -> float | None:
     return next((60.0 * cost["minutes"] for cost in costs if cost["preset"] == preset), None)
 
 
-def _shown(service: Service, session: Session, job: models.Job, rows: list[StageRow], worked: dict[int, Worked]) -> schemas.Job:
+def _pictures(session: Session, job_ids: Sequence[str]) -> dict[str, str]:
+    """Job -> the artifact that shows it, the smallest one there is."""
+    query = select(Artifact.job_id, Artifact.name).where(Artifact.job_id.in_(job_ids), Artifact.name.in_(PICTURES))
+    found = {(id, name) for id, name in session.execute(query)}
+    return {id: name for name in PICTURES[::-1] for id in job_ids if (id, name) in found}
+
+
+def _shown(
+    service: Service, session: Session, job: models.Job, rows: list[StageRow], worked: dict[int, Worked], **more: Any
+) -> schemas.Job:
     stages = [_stage(row, worked.get(row.id, (0.0, 0.0))[0]) for row in rows]
     compute_s = sum(worked[row.id][1] for row in rows if row.id in worked)
     names = ("id", "capture_id", "state", "preset", "config", "until", "priority", "stage", "error")
@@ -47,6 +63,7 @@ def _shown(service: Service, session: Session, job: models.Job, rows: list[Stage
     left = _time_left(service, session, job, stages) if job.state in LIVE else None
     return schemas.Job(
         **{name: getattr(job, name) for name in (*names, *times)},
+        **more,
         stages=stages,
         progress=round(progress((stage.name, stage.fraction) for stage in stages), 4),
         eta=None if left is None else schemas.Eta(**{name: round(value, 1) for name, value in asdict(left).items()}),

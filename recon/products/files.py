@@ -13,13 +13,14 @@ import pycolmap
 
 from recon.capture.records import ImageSet, read_json, write_json
 from recon.config import Products
-from recon.dense.view import read_some_points
+from recon.dense.view import read_some_points, read_views
 from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
 from recon.products.gltf import write_glb
 from recon.products.obj import write_obj
+from recon.products.photos import write_photos, write_thumbnail
 from recon.products.pictures import write_preview, write_turntable
-from recon.products.pointcloud import write_laz, write_ply
+from recon.products.pointcloud import world_from_laz, write_laz, write_ply
 from recon.products.render import MeshRenderer
 from recon.products.textured import TexturedMesh
 from recon.products.viewpoint import orbit_of
@@ -50,9 +51,11 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
     orbit = orbit_of(mesh, centers)
     renderer = MeshRenderer(mesh, work.threads)
     write_preview(out / "preview.png", renderer, orbit)
+    write_thumbnail(out / "preview.png", out / "thumbnail.jpg")
+    write_photos(out, read_views(inputs), place)
     if options.turntable_s > 0:
         write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
-    write_json(out / "products.json", {**place, "files": list_files(out)})
+    write_json(out / "products.json", {**place, "world_from_laz": world_from_laz(points, frame), "files": list_files(out)})
 
 
 def list_files(folder: Path) -> list[dict[str, Any]]:

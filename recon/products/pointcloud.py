@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import laspy
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from recon.dense.view import Points, evenly
 from recon.geometry.geodesy import LocalFrame
+from recon.products.copc import write_copc
 
 _CREATED = datetime.date(2000, 1, 1)  # a header's date would make equal runs unequal
 _STEP_M = 0.001
@@ -41,10 +43,10 @@ def write_ply(path: Path, points: Points) -> None:
 
 
 def write_laz(path: Path, points: Points, frame: LocalFrame | None) -> None:
-    """LAZ 1.4, point format 7: coordinates, 16-bit colour, confidence, views, sigma.
+    """LAZ 1.4, point format 7, in the order of a COPC: coordinates, 16-bit colour, confidence, views, sigma, normal.
 
     With a frame the coordinates are in its projected CRS, which the header names, heights as the frame's origin has them;
-    without, in the world's own unit.
+    without, in the world's own unit. Normals are in the world in both cases, in 1/127.
     """
     xyz = points.xyz.astype(np.float64) if frame is None else frame.to_projected(points.xyz)
     header = laspy.LasHeader(version="1.4", point_format=7)
@@ -57,14 +59,43 @@ def write_laz(path: Path, points: Points, frame: LocalFrame | None) -> None:
         ("confidence", np.float32, "0..1"),
         ("views", np.uint8, "images that agree"),
         ("sigma", np.float32, "expected error along the ray"),
+        *((f"normal_{axis}", np.int8, "in world, times 127") for axis in "xyz"),
     ):
         header.add_extra_dim(laspy.ExtraBytesParams(name=name, type=kind, description=description))
-    las = laspy.LasData(header)
-    las.x, las.y, las.z = xyz.T
-    las.red, las.green, las.blue = points.rgb.T.astype(np.uint16) * 257
-    las.return_number = las.number_of_returns = np.ones(len(xyz), np.uint8)
-    las.confidence, las.views, las.sigma = points.confidence, points.views, points.sigma
-    las.write(str(path), laz_backend=laspy.LazBackend.LazrsParallel)  # chunks are packed apart: the bytes are the serial packer's
+
+    def fill(record: laspy.ScaleAwarePointRecord, rows: NDArray[np.int64]) -> None:
+        some = points.take(rows)
+        record.red, record.green, record.blue = some.rgb.T.astype(np.uint16) * 257
+        record.return_number = record.number_of_returns = np.ones(len(rows), np.uint8)
+        record.confidence, record.views, record.sigma = some.confidence, some.views, some.sigma
+        record.normal_x, record.normal_y, record.normal_z = np.round(some.normal.T * 127).astype(np.int8)
+
+    write_copc(path, header, xyz, fill)
+
+
+def world_from_laz(points: Points, frame: LocalFrame | None) -> dict[str, list[Any]] | None:
+    """How coordinates of the LAZ lead back to the world, for programs that have no map projections; None where they are the world's.
+
+    With d = laz - ``origin``: world = ``linear`` d + ``quadratic`` (d0 d0, d0 d1, d1 d1, d0 d2, d1 d2). The square terms hold the
+    curved earth; over two kilometres the fit is good to a millimetre.
+    """
+    if frame is None or not len(points.xyz):
+        return None
+    low, high = points.xyz.min(axis=0).astype(np.float64), points.xyz.max(axis=0).astype(np.float64)
+    grown = np.maximum(high - low, 1.0) / 2
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 5)] * 3), axis=-1).reshape(-1, 3) * grown + (low + high) / 2
+    laz = frame.to_projected(grid)
+    origin = np.round(laz.mean(axis=0))
+    scale = float(grown.max())
+    d = (laz - origin) / scale  # of order one, so that the fit is well conditioned
+    terms = np.column_stack([d, d[:, 0] ** 2, d[:, 0] * d[:, 1], d[:, 1] ** 2, d[:, 0] * d[:, 2], d[:, 1] * d[:, 2], np.ones(len(d))])
+    found = np.linalg.lstsq(terms, grid, rcond=None)[0].T
+    shift = np.linalg.solve(found[:, :3] / scale, found[:, 8])  # the constant goes into the origin
+    return {
+        "origin": (origin - shift).tolist(),
+        "linear": (found[:, :3] / scale).tolist(),
+        "quadratic": (found[:, 3:8] / scale**2).tolist(),
+    }
 
 
 def _grid(xyz: NDArray[np.float64], metric: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,4 +14,6 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_products(config.products, inputs, out, work)
 
 
-stage = Stage("products", needs=("ingest", "select", "recover", "georef", "fuse", "texture"), run=run, memory_mb=3000, version=3)
+stage = Stage(
+    "products", needs=("ingest", "select", "recover", "georef", "undistort", "fuse", "texture"), run=run, memory_mb=3000, version=5
+)

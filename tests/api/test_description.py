@@ -17,15 +17,20 @@ EXCLUDED = {
 
 
 @pytest.mark.parametrize("api", ["embedded"], indirect=True)
+@pytest.mark.api_settings(rate_unknown="10000/minute")  # it tries many wrong keys
 def test_the_api_keeps_to_its_description(api: Api, tmp_path: Path) -> None:
     capture = api.add_capture({"n.jpg": b'{"n": 1}'})
     (file,) = api.client.get(f"/v1/captures/{capture}/files").json()["items"]
     job = api.client.post("/v1/jobs", json={"capture_id": capture}).json()["id"]
     hook = api.client.post("/v1/webhooks", json={"url": "https://93.184.215.14/hook"}).json()["id"]
-    write_config(tmp_path / "schemathesis.toml", capture_id=capture, file_id=file["id"], webhook_id=hook, job_id=job)
+    share = api.client.post(f"/v1/jobs/{job}/shares", json={}).json()
+    line = {"kind": "distance", "name": "a", "points": [[0, 0, 0], [1, 0, 0]], "value": 1, "unit": "m", "metric": True}
+    measured = api.client.post(f"/v1/jobs/{job}/measurements", json=line).json()["id"]
+    ids = {"capture_id": capture, "file_id": file["id"], "webhook_id": hook, "share_id": share["id"], "measurement_id": measured}
+    keys = (api.client.headers["Authorization"], f"Bearer {share['token']}")
+    write_config(tmp_path / "schemathesis.toml", keys, job_id=job, **ids)
     command = [
         str(Path(sys.executable).parent / "schemathesis"), "run", f"{api.url}/v1/openapi.json",
-        "--header", f"Authorization: {api.client.headers['Authorization']}",
         "--max-examples", "5", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--checks", "all",
         "--exclude-checks", ",".join(EXCLUDED), "--suppress-health-check", "all", "--no-color",
     ]  # fmt: skip
@@ -46,12 +51,15 @@ def test_a_body_that_is_too_large_is_refused_stated_or_not(api: Api) -> None:
     assert api.client.post("/v1/captures", json={"name": "a" * 100}).status_code == 201
 
 
-def write_config(path: Path, job_id: str, **ids: str) -> None:
-    """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none."""
+def write_config(path: Path, keys: tuple[str, str], job_id: str, **ids: str) -> None:
+    """Ids of rows that are there, for half of what is asked; for what deletes them, ids of none. A key, and a share's token."""
+    key, token = (f'headers = {{ Authorization = "{text}" }}' for text in keys)
+    shared = f'[[operations]]\ninclude-path-regex = "^/v1/shared"\n{token}\n'
     given = "".join(f'"path.{name}" = "{id}"\n' for name, id in ids.items())
-    spared = '[[operations]]\ninclude-method = "DELETE"\nparameters = { "path.id" = "0", "path.capture_id" = "0", "path.file_id" = "0" }\n'
+    zeros = ", ".join(f'"path.{name}" = "0"' for name in ("id", "capture_id", "file_id", "share_id", "measurement_id"))
+    spared = f'[[operations]]\ninclude-method = "DELETE"\nparameters = {{ {zeros} }}\n'
     jobs = f'[[operations]]\ninclude-path-regex = "^/v1/jobs/"\nexclude-method = "DELETE"\nparameters = {{ "path.id" = "{job_id}" }}\n'
-    path.write_text(f"[parameters]\n{given}\n{jobs}\n{spared}")
+    path.write_text(f"{key}\n[parameters]\n{given}\n{jobs}\n{spared}\n{shared}")
 
 
 def test_every_operation_is_described(api: Api) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import Gps, ImageRecord, write_json, write_records
-from recon.dense.view import Points
+from recon.dense.view import Points, ViewRecord, write_views
 
 HOSTILE = "b/<img src=x onerror=alert(1)> & \"q\" 'r'.jpg"
 STAGES = (
@@ -176,6 +176,7 @@ def make_run(root: Path, metric: bool = True, count: int = 12) -> dict[str, tupl
         (inputs[stage][0] / "model").mkdir()
         model.write(inputs[stage][0] / "model")
     _write_sfm(inputs, model)
+    _write_views(inputs, model)
     georef = {
         "frame": "enu" if metric else "plane",
         "metric": metric,
@@ -236,6 +237,18 @@ def _write_images(inputs: dict[str, tuple[Path, ...]], names: list[str], metric:
         for n in range(30)
     ]
     write_json(inputs["select"][0] / "keyframes.json", {"frames": keyframes, "warnings": ["walk.mp4: shaky"]})
+
+
+def _write_views(inputs: dict[str, tuple[Path, ...]], model: pycolmap.Reconstruction) -> None:
+    folder = inputs["undistort"][0]
+    grey = cv2.imencode(".png", np.full((SIZE[1], SIZE[0], 3), 128, np.uint8))[1]
+    rows = []
+    for number, image in enumerate(sorted(model.images.values(), key=lambda image: image.image_id)):
+        grey.tofile(folder / f"{number}.png")
+        k = (FOCAL_PX, FOCAL_PX, SIZE[0] / 2, SIZE[1] / 2)
+        pose = tuple(tuple(row) for row in image.cam_from_world().matrix().tolist())
+        rows.append(ViewRecord(name=image.name, file=f"{number}.png", width=SIZE[0], height=SIZE[1], k=k, cam_from_world=pose))
+    write_views(folder, rows)
 
 
 def _write_matches(inputs: dict[str, tuple[Path, ...]], names: list[str]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import laspy
@@ -11,7 +12,8 @@ from fake_run import sample_points
 
 from recon.dense.view import Points, read_some_points
 from recon.geometry.geodesy import LocalFrame
-from recon.products.pointcloud import thin, write_laz, write_ply
+from recon.products.copc import octree_of
+from recon.products.pointcloud import thin, world_from_laz, write_laz, write_ply
 
 FRAME = LocalFrame(50.8225, -0.1372, 40.0, "EPSG:32630")
 
@@ -36,6 +38,7 @@ def test_laz_in_world_without_a_frame(tmp_path):
     points = sample_points(500)
     write_laz(tmp_path / "p.laz", points, None)
     las = laspy.read(tmp_path / "p.laz")
+    points = points.take(octree_of(points.xyz.astype(np.float64)).order)
     assert (las.header.point_format.id, str(las.header.version)) == (7, "1.4")
     error = np.abs(las.xyz - points.xyz).max()
     assert 0 < error < 1e-6
@@ -43,6 +46,8 @@ def test_laz_in_world_without_a_frame(tmp_path):
     np.testing.assert_array_equal(np.stack([las.red, las.green, las.blue], 1) // 257, points.rgb)
     np.testing.assert_allclose(las.confidence, points.confidence)
     np.testing.assert_array_equal(las.views, points.views)
+    normals = np.stack([las.normal_x, las.normal_y, las.normal_z], 1) / 127
+    np.testing.assert_allclose(normals, points.normal, atol=0.51 / 127)
 
 
 def test_laz_in_the_projected_crs_with_its_name(tmp_path):
@@ -53,8 +58,21 @@ def test_laz_in_the_projected_crs_with_its_name(tmp_path):
     assert las.header.scales == pytest.approx([0.001] * 3)
     east, north = pyproj.Transformer.from_crs(4326, 32630, always_xy=True).transform(FRAME.lon_deg, FRAME.lat_deg)
     assert np.abs(las.xyz.mean(axis=0) - points.xyz.mean(axis=0) - [east, north, FRAME.alt_m]).max() < 0.05
-    error = np.abs(las.xyz - FRAME.to_projected(points.xyz)).max()
+    projected = FRAME.to_projected(points.xyz)
+    error = np.abs(las.xyz - projected[octree_of(projected).order]).max()
     assert 1e-5 < error < 0.00051
+
+
+def test_projected_coordinates_lead_back_to_the_world():
+    points = sample_points(500)
+    spread = points.xyz / np.abs(points.xyz).max(axis=0) * np.array([1000, 1000, 100], np.float32)
+    found = world_from_laz(dataclasses.replace(points, xyz=spread), FRAME)
+    d = FRAME.to_projected(spread) - found["origin"]
+    squares = np.column_stack([d[:, 0] ** 2, d[:, 0] * d[:, 1], d[:, 1] ** 2, d[:, 0] * d[:, 2], d[:, 1] * d[:, 2]])
+    straight = d @ np.transpose(found["linear"])
+    assert np.abs(straight - spread).max() > 0.02  # the earth is round
+    assert np.abs(straight + squares @ np.transpose(found["quadratic"]) - spread).max() < 1e-3
+    assert world_from_laz(points, None) is None
 
 
 def test_same_cloud_gives_same_bytes(tmp_path):

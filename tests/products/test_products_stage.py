@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 import trimesh
-from fake_run import make_run
+from fake_run import FOCAL_PX, make_run
+from PIL import Image
 
 from recon.config import Config
 from recon.stage import Work
@@ -16,7 +19,7 @@ from recon.stages.products import stage
 
 FILES = {
     *("points.ply", "points.laz", "mesh.glb", "mesh.obj", "mesh.mtl", "mesh_0.jpg", "mesh_1.jpg", "transforms.json", "cameras.csv"),
-    *("preview.png", "turntable.mp4", "products.json"),
+    *("preview.png", "thumbnail.jpg", "photos.zip", "photos.json", "turntable.mp4", "products.json"),
     *(f"cameras/{name}.bin" for name in ("cameras", "images", "points3D", "frames", "rigs")),
 }
 
@@ -66,6 +69,24 @@ def test_all_products_share_one_frame(out):
 def test_transforms_find_the_images_from_the_output_folder(out):
     for frame in json.loads((out / "transforms.json").read_text())["frames"]:
         assert (out.parent / frame["file_path"]).is_file()
+
+
+def test_photos_lie_where_the_index_says_and_fit_their_cameras(out):
+    index = json.loads((out / "photos.json").read_text())
+    model = pycolmap.Reconstruction(out / "cameras")
+    archive = (out / "photos.zip").read_bytes()
+    with zipfile.ZipFile(out / "photos.zip") as zipped:
+        assert zipped.testzip() is None
+        members = {row["file"]: zipped.read(row["file"]) for row in index["photos"]}
+    assert (index["unit"], index["frame"], len(index["photos"])) == ("m", "enu", model.num_reg_images())
+    for row in index["photos"]:
+        jpeg = archive[row["offset"] : row["offset"] + row["bytes"]]
+        assert jpeg == members[row["file"]]
+        with Image.open(io.BytesIO(jpeg)) as photo:
+            assert photo.size == (row["width"], row["height"])
+        pose = model.find_image_with_name(row["name"]).cam_from_world().matrix()
+        np.testing.assert_allclose(row["cam_from_world"], pose, atol=1e-9)
+        assert row["k"] == pytest.approx([FOCAL_PX, FOCAL_PX, 320, 240])
 
 
 def test_bytes_do_not_depend_on_threads(out, tmp_path):

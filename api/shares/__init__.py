@@ -1,0 +1,1 @@
+"""Links that show one job to whoever has them."""

@@ -1,0 +1,139 @@
+"""A whole ``recon serve`` with the real pipeline, a small capture, and a browser in which nothing may go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from recon.simulate import simulate
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+SIZES = {"desk": (1280, 860), "phone": (390, 844)}
+OPTIONS = {"products": {"turntable_s": 0}, "mesh": {"depth": 6, "faces": 2000}, "texture": {"page_px": 512}}
+"""What makes the real pipeline quick."""
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    key: str
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "RECON_HOME": str(home), "RECON_CORES": "2", "RECON_MEMORY_MB": "6000", "RECON_STOP_S": "0.5"}
+    command = [sys.executable, "-m", "recon", "serve", "--port", "0", "--json"]
+    log = (home.parent / "serve.log").open("wb")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline() or "{}")
+    assert told.get("event") == "serving", (home.parent / "serve.log").read_text()
+    yield Served(told["url"], Path(told["key_file"]).read_text().strip())
+    process.send_signal(signal.SIGINT)
+    process.wait(30)
+    process.stdout.close()
+    log.close()
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The photos of a small capture of known truth."""
+    folder = tmp_path_factory.mktemp("photos")
+    truth = simulate("object", folder, images=8, size=(320, 240), video=False)
+    return sorted(path for path in (folder / truth.capture).rglob("*") if path.suffix.lower() in (".jpg", ".png"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: the page is not tried")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: Served) -> Iterator[Open]:
+    """Open the page at a route, signed in unless said otherwise. At the end: nothing was asked of others, nothing complained."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+    outside: list[str] = []
+
+    def open_at(route: str = "/", key: str | None = served.key, size: str = "desk", **options: Any) -> Page:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, **{"reduced_motion": "reduce", **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith((served.url, "blob:", "data:")) else outside.append(asked.url))
+        if key is not None:
+            # not in frames: the report's has no storage
+            page.add_init_script(
+                f"if (self === top) sessionStorage.getItem('recon.key') ?? sessionStorage.setItem('recon.key', {json.dumps(key)})"
+            )
+        page.goto(f"{served.url}/#{route}")
+        return page
+
+    open_at.complaints = complaints  # type: ignore[attr-defined]
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert outside == []
+    assert [text for text in complaints if "GPU stall" not in text] == []
+
+
+@pytest.fixture(scope="session")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page, str], None]:
+    """No fault that axe finds, in either theme; with RECON_SHOTS=folder a picture of each is left there, as on a phone."""
+    shots = os.environ.get("RECON_SHOTS")
+
+    def look_at(page: Page, name: str) -> None:
+        page.evaluate(AXE)
+        faults = []
+        for theme in ("light", "dark"):
+            page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            found = page.evaluate(
+                "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'], iframes: false})"
+            )
+            for row in found["violations"]:
+                faults += [(name, theme, row["id"], node["html"][:200], node["failureSummary"][:300]) for node in row["nodes"]]
+            if shots:
+                page.screenshot(path=f"{shots}/{name}-{theme}.png")
+        if shots:
+            size = page.viewport_size
+            page.set_viewport_size({"width": SIZES["phone"][0], "height": SIZES["phone"][1]})
+            page.wait_for_timeout(300)
+            page.screenshot(path=f"{shots}/{name}-phone.png")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > SIZES["phone"][0]:
+                faults.append((name, "phone", f"{wide} pixels wide"))
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.evaluate("delete document.documentElement.dataset.theme")
+        assert faults == []
+
+    return look_at
