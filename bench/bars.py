@@ -289,6 +289,13 @@ def learned(data: Path, work: Path) -> list[Row]:
     return learned(data, work)
 
 
+def recognition(data: Path, work: Path) -> list[Row]:
+    """Issue 6, bar 1: what captures are called."""
+    from bench.recognition import recognition
+
+    return recognition(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -313,6 +320,6 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
     "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
-    "learned": learned,
+    "learned": learned, "recognition": recognition,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
 }  # fmt: skip

@@ -35,13 +35,15 @@ class Exif:
     focal_source: FocalSource = "none"
     captured_at: str | None = None
     gps: Gps | None = None
+    device: str = ""
+    """Make and model alone."""
 
 
 def read_exif(exif: Image.Exif, width: int, height: int) -> Exif:
     """The EXIF of an image of width x height stored pixels (before any rotation)."""
     base, sub, gps = dict(exif), _ifd(exif, _EXIF), _ifd(exif, _GPS)
     focal_px, focal_source = focal_length_px(sub, width, height)
-    return Exif(_camera(base, sub), focal_px, focal_source, _captured_at(base, sub), position(gps))
+    return Exif(_camera(base, sub), focal_px, focal_source, _captured_at(base, sub), position(gps), device_name(base))
 
 
 def focal_length_px(tags: Tags, width: int, height: int) -> tuple[float | None, FocalSource]:
@@ -98,6 +100,12 @@ def _camera(base: Tags, sub: Tags) -> str:
         form.format(value) for tag, form in lens if (value := _positive(sub.get(tag))) and not (tag == _T.DigitalZoomRatio and value == 1)
     ]
     return " ".join(part for part in [*named, serial, *settings] if part)
+
+
+def device_name(base: Tags) -> str:
+    """Make and model, the make once: some makers write it into the model, too."""
+    make, model = _text(base.get(_T.Make)), _text(base.get(_T.Model))
+    return model if model.lower().startswith(make.split(" ")[0].lower()) else f"{make} {model}".strip()
 
 
 def position(tags: Tags) -> Gps | None:

@@ -65,6 +65,8 @@ class Header:
     captured_at: str | None
     gps: Gps | None
     gimbal_deg: tuple[float, float, float] | None
+    device: str = ""
+    """Make and model."""
 
     def stored_suffix(self, name: str) -> str:
         """What to append to a photo's name so that it ends as the format it is stored in: nothing, or a suffix."""
@@ -77,6 +79,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
     if path.suffix.lower() in RAW_SUFFIXES:
         return _raw_header(path, max_pixels)
     with _opened(path, max_pixels) as image:
+        _refuse_floats(image)
         width, height = image.size
         exif = image.getexif()
         known = read_exif(exif, width, height)
@@ -114,6 +117,7 @@ def _header(form: str, width: int, height: int, verbatim: bool, known: Exif, xmp
         captured_at=known.captured_at,
         gps=dji.refine_gps(known.gps, xmp),
         gimbal_deg=dji.gimbal_deg(xmp),
+        device=known.device,
     )
 
 
@@ -135,8 +139,7 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
     if path.suffix.lower() in RAW_SUFFIXES:
         return raw.develop(path), None
     with _opened(path, max_pixels) as image:
-        if image.mode == "F":
-            raise InputError("32-bit float pixels have no defined brightness; convert to 8 or 16 bits")
+        _refuse_floats(image)
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I"):
             grey = np.clip(np.asarray(upright).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
@@ -171,6 +174,11 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         raise InputError("the file is gone") from None
     except _DAMAGE as error:
         raise InputError(f"damaged: {re.sub(r' at 0x[0-9a-f]+', '', shown(str(error)))}") from None
+
+
+def _refuse_floats(image: Image.Image) -> None:
+    if image.mode == "F":
+        raise InputError("32-bit float pixels have no defined brightness; convert to 8 or 16 bits")
 
 
 def _what_is_it(path: Path) -> str:

@@ -101,4 +101,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=4)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=5)
