@@ -13,6 +13,7 @@ from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
 from recon.capture.kinds import VideoSeen, kind_of_capture
+from recon.capture.maskimage import masks_found
 from recon.capture.names import listed
 from recon.capture.photos import Header
 from recon.capture.records import Gps, Record
@@ -105,6 +106,8 @@ class Inspection(Record):
     gps: GpsSpan | None
     depth: DepthFound | None = None
     """None without depth images: from them the model will be metric."""
+    masks: int = 0
+    """Photos and frames of videos of which a part is hidden."""
     first: str | None
     last: str | None
     """First and last capture time, ISO 8601."""
@@ -138,6 +141,8 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     found = [_video_found(file, info, config, beside.get(file.name)) for file, info in used]
     depth, unread = depth_found(source, headers, config.ingest)
     ignored += [IgnoredFile(source=name, reason=f"not used as depth: {reason}") for name, reason in unread]
+    masks, unfit = masks_found(source, headers, [file for file, _ in used], config.ingest.max_pixels)
+    ignored += [IgnoredFile(source=name, reason=f"not used as a mask: {reason}") for name, reason in unfit]
     sample = sample_photos(headers, config)
     seen = [
         VideoSeen(info, row.telemetry.format if row.telemetry else "", file.name in beside)
@@ -158,6 +163,7 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         cameras=_cameras(header for _, header in headers),
         gps=_gps_span([header.gps for _, header in headers if header.gps]),
         depth=depth,
+        masks=masks,
         first=times[0] if times else None,
         last=times[-1] if times else None,
         exact_duplicates=len(copies),

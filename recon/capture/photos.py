@@ -78,7 +78,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
     """The header of a photo, in about a millisecond. Raises InputError with the reason in words; TooLarge beyond max_pixels."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return _raw_header(path, max_pixels)
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         _refuse_floats(image)
         width, height = image.size
         exif = image.getexif()
@@ -125,7 +125,7 @@ def orientation(path: Path, max_pixels: int) -> int:
     """EXIF's number for the turn (1: none, 2 to 8) that a photo's pixels were given, or must be given, to stand upright."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return 1
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         # HEIF is turned as it is opened, and the number kept aside
         turn = image.info.get("original_orientation") or image.getexif().get(_ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1
@@ -138,7 +138,7 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
     """
     if path.suffix.lower() in RAW_SUFFIXES:
         return raw.develop(path), None
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         _refuse_floats(image)
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I"):
@@ -153,14 +153,14 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
 
 def read_preview(path: Path, size_px: int, max_pixels: int) -> NDArray[np.uint8]:
     """(h, w) grey, not rotated, of about size_px or more on the longer side: a JPEG is decoded at 1/2, 1/4 or 1/8."""
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         share = size_px / max(image.size)
         image.draft("L", (int(image.width * share), int(image.height * share)))
         return np.asarray(image.convert("L"))
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     try:
         # Broken EXIF is a warning to Pillow, and nothing to us: the photo is good without it
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:

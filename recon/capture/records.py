@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from recon.stage import Inputs
 
 IMAGES_FILE = "images.json"
+FRAME_MASK = ".mask.png"
+"""What the name of a keyframe's mask, which lies beside it, ends with after the keyframe's own."""
 
 
 class Record(BaseModel):

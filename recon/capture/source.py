@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from recon.capture import rgbd
+from recon.capture import masks, rgbd
 from recon.capture.archive import MANIFEST, unpack
 from recon.capture.names import natural_key, safe_names, shown
 from recon.errors import EmptyCapture, InputError, NotFound
@@ -30,8 +30,9 @@ LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
-Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "ignored"]
-"""Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration."""
+Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "mask", "ignored"]
+"""Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration;
+``masks`` tells masks."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class SourceFile:
     lost: bool = False
     """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive, telemetry of no video."""
     belongs_to: str = ""
-    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder."""
+    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder; of a mask
+    its photo or video."""
 
 
 class DepthFiles(NamedTuple):
@@ -91,6 +93,16 @@ class Source:
         of_photo = {file.belongs_to: file for file in self.files if file.kind == "depth"}
         pairs = [(photo.name, of_photo[photo.relative]) for photo in self.photos if photo.relative in of_photo]
         return {name: DepthFiles(depth, sure.get(depth.relative)) for name, depth in pairs}
+
+    @property
+    def masks(self) -> dict[str, list[SourceFile]]:
+        """What hides parts of a photo (one file) or of a video's frames, by the photo's or video's name."""
+        owners = {file.relative: file.name for file in self.photos + self.videos}
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.files:
+            if file.kind == "mask" and file.belongs_to in owners:
+                found.setdefault(owners[file.belongs_to], []).append(file)
+        return found
 
     @property
     def calibration(self) -> dict[str, list[SourceFile]]:
@@ -149,7 +161,8 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
         raise NotFound(f"{shown(str(path))} does not exist") from None
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
-    files = _without_twins(rgbd.recognised(sorted(files, key=lambda file: natural_key(file.relative))))
+    files = _without_twins(sorted(files, key=lambda file: natural_key(file.relative)))
+    files = rgbd.recognised(masks.recognised(files))
     _refuse_empty(path, files)
     if hashed:
         files = _hashed(files, workspace)
