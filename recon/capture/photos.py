@@ -16,7 +16,7 @@ import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from recon.capture import dji, dronexmp, raw
+from recon.capture import dji, dronexmp, raw, rawpreview
 from recon.capture.exif import Exif, FocalSource, read_exif
 from recon.capture.names import shown
 from recon.capture.pixels import check_size
@@ -91,7 +91,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
 
 
 def _raw_header(path: Path, max_pixels: int) -> Header:
-    width, height = raw.size(path)
+    width, height = raw.size(path) if raw.available() else rawpreview.preview_size(path, max_pixels)
     check_size(width, height, max_pixels)
     exif = Image.Exif()
     try:
@@ -137,7 +137,7 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
     16 bits are cut to 8. Raises InputError for damage (a truncated file, too) and pixels of no such meaning.
     """
     if path.suffix.lower() in RAW_SUFFIXES:
-        return raw.develop(path), None
+        return raw.develop(path) if raw.available() else rawpreview.preview_rgb(path, max_pixels), None
     with opened(path, max_pixels) as image:
         _refuse_floats(image)
         upright = ImageOps.exif_transpose(image)

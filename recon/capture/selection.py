@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture import pixels, quality
+from recon.capture.brackets import brackets
 from recon.capture.duplicates import near_duplicates
 from recon.capture.keyframes import Candidate, Chooser, Seen
 from recon.capture.maskimage import FrameMasks
@@ -56,6 +57,9 @@ def select_photos(records: list[ImageRecord], thumbs: NDArray[np.uint8], config:
             f"that of usable photos {quality.BLURRED} and more",
             "Focus, hold still, and take them in more light",
         )
+    exposures = brackets([records[i] for i in seen], thumbs[seen])
+    dropped |= {seen[i]: f"another exposure of {records[seen[j]].source}, taken within moments" for i, j in exposures.items()}
+    seen = [i for i in seen if i not in dropped]
     twins = near_duplicates([records[i] for i in seen], thumbs[seen], config.near_duplicate_bits)
     dropped |= {seen[i]: f"shows the same as {records[seen[j]].source}" for i, j in twins.items()}
     left = [i for i in range(len(records)) if i not in dropped]

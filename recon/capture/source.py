@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from recon.capture import masks, rgbd
 from recon.capture.archive import MANIFEST, unpack
 from recon.capture.names import natural_key, safe_names, shown
+from recon.capture.twins import stem, without_twins
 from recon.errors import EmptyCapture, InputError, NotFound
 from recon.storage import sha256_of
 
@@ -26,7 +27,6 @@ RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2"
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
 TELEMETRY_SUFFIXES = frozenset([".srt"])
 _ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz"])
-LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
@@ -83,8 +83,8 @@ class Source:
     @property
     def telemetry(self) -> dict[str, SourceFile]:
         """The file beside a video that says where it was filmed, by the video's name."""
-        stems = {_stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
-        return {video.name: stems[_stem(video)] for video in self.videos if _stem(video) in stems}
+        stems = {stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
+        return {video.name: stems[stem(video)] for video in self.videos if stem(video) in stems}
 
     @property
     def depth(self) -> dict[str, DepthFiles]:
@@ -161,7 +161,7 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
         raise NotFound(f"{shown(str(path))} does not exist") from None
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
-    files = _without_twins(sorted(files, key=lambda file: natural_key(file.relative)))
+    files = without_twins(sorted(files, key=lambda file: natural_key(file.relative)), RAW_SUFFIXES)
     files = rgbd.recognised(masks.recognised(files))
     _refuse_empty(path, files)
     if hashed:
@@ -303,32 +303,6 @@ def _entry(root: Path, path: Path, entry: os.DirEntry[str]) -> SourceFile:
 
 def _ignored(root: Path, path: Path, reason: str, lost: bool = True) -> SourceFile:
     return SourceFile(str(path), path.relative_to(root).as_posix(), "", "ignored", 0, reason=reason, lost=lost)
-
-
-def _without_twins(files: list[SourceFile]) -> list[SourceFile]:
-    """Files that show a second time what another photo shows, by their name: raw beside JPEG, a Live Photo's clip."""
-    stems = {
-        _stem(file): file for file in files if file.kind == "photo" and PurePosixPath(file.relative).suffix.lower() not in RAW_SUFFIXES
-    }
-    kept = []
-    for file in files:
-        suffix = PurePosixPath(file.relative).suffix.lower()
-        twin = stems.get(_stem(file))
-        if twin is not None and file.kind == "photo" and suffix in RAW_SUFFIXES:
-            file = replace(file, kind="ignored", reason=f"the raw file of {shown(twin.relative)}")
-        elif twin is not None and suffix == ".mov" and file.size < LIVE_PHOTO_BYTES:
-            file = replace(file, kind="ignored", reason=f"the Live Photo clip of {shown(twin.relative)}")
-        kept.append(file)
-    videos = {_stem(file) for file in kept if file.kind == "video"}
-    astray = "subtitles or telemetry of a video that is not here: they must bear the video's name"
-    return [
-        replace(file, kind="ignored", reason=astray, lost=bool(videos)) if file.kind == "telemetry" and _stem(file) not in videos else file
-        for file in kept
-    ]
-
-
-def _stem(file: SourceFile) -> str:
-    return str(PurePosixPath(file.relative).with_suffix("")).casefold()
 
 
 def _names(files: list[SourceFile]) -> list[str]:
