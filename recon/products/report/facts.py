@@ -81,6 +81,7 @@ _WARNING_FILES = {
     "fuse": ("fuse", "fuse.json"),
     "mesh": ("mesh", "mesh.json"),
     "texture": ("texture", "texture.json"),
+    "products": ("products", "products.json"),
 }
 """Who tells a warning: its stage's folder, and the file there."""
 
