@@ -155,6 +155,7 @@ def write_frame(
     mask = masks.of(frame.index, (rgb.shape[1], rgb.shape[0])) if masks else None
     if mask is not None:
         pixels.write_png(folder / f"{name}{FRAME_MASK}", mask)
+    chapter = video.get("chapter")
     return ImageRecord(
         name=name,
         file=f"{locator}/{name}",
@@ -162,8 +163,11 @@ def write_frame(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         width=rgb.shape[1],
         height=rgb.shape[0],
-        camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+        camera=" ".join(
+            filter(None, ["video", chapter[0] if chapter else video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])
+        ),
         sequence=video["name"],
+        chapter=tuple(chapter) if chapter else None,
         frame=frame.index,
         timestamp_s=round(frame.timestamp_s, 6),
         gps=track.gps_at(frame.timestamp_s) if track else None,

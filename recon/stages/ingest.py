@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.capture.chapters import chapters
 from recon.capture.records import write_json, write_records
 from recon.capture.source import SourceFile, read_source
 from recon.config import Config
@@ -29,6 +30,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     photos, photo_copies = _unique(source.photos)
     videos, video_copies = _unique(source.videos)
     beside, masks = source.telemetry, source.masks
+    parts = chapters(source.videos)
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
     depth, calibration = (source.depth, source.calibration) if config.ingest.use_depth else ({}, {})
     groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
@@ -41,6 +43,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "copies": {file.name: copies.get(file.sha256, []) for file in files},
             "lost": [] if index else [file.name for file in source.lost],
             "depth": {file.name: [part and part.name for part in depth[file.name]] for file in files if file.name in depth},
+            "chapters": {file.name: parts[file.name] for file in files if file.name in parts},
             "masks": {file.name: [part.name for part in masks[file.name]] for file in files if file.name in masks},
             "calibration": {file.name: [part.name for part in calibration[file.name]] for file in files if file.name in calibration},
         }
@@ -69,7 +72,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         try:
             if shard["kind"] == "video":
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
-                row = take_video(file, out, config.ingest, beside)
+                row = {**take_video(file, out, config.ingest, beside), "chapter": shard["chapters"].get(name)}
                 videos.append(masks.add_frames(row, shard["masks"][name]) if name in shard["masks"] else row)
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
