@@ -296,6 +296,13 @@ def recognition(data: Path, work: Path) -> list[Row]:
     return recognition(data, work)
 
 
+def everyframe(data: Path, work: Path) -> list[Row]:
+    """Issue 6: poses of the frames between keyframes."""
+    from bench.everyframe import everyframe
+
+    return everyframe(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -320,6 +327,6 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
     "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
-    "learned": learned, "recognition": recognition,
+    "learned": learned, "recognition": recognition, "everyframe": everyframe,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
 }  # fmt: skip
