@@ -319,6 +319,6 @@ def _costs(headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], i
     sizes_mpx = [header.width * header.height / 1e6 for _, header in headers]
     for row in videos:
         sizes_mpx += [row.width * row.height / 1e6] * row.keyframes_estimated
-    copied = sum(file.size for file in source.files if file.kind in ("photo", "video", "depth"))
+    copied = sum(file.size for file in source.files if file.kind in ("photo", "video", "depth", "mask"))
     frames = sum(row.frames or 0 for row in videos)
     return tuple(estimate(preset, parse(PRESETS[preset]), images, sizes_mpx, frames, copied) for preset in PRESETS)

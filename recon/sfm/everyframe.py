@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ def keyframes_of(model: pycolmap.Reconstruction, records: Sequence[ImageRecord],
     poses = {image.name: image.cam_from_world() for image in model.images.values() if image.has_pose}
     own = [record for record in records if record.sequence == sequence and record.frame is not None and record.name in poses]
     rows = [Keyframe(record.name, int(record.frame or 0), float(record.timestamp_s or 0.0), poses[record.name]) for record in own]
-    return sorted(rows, key=lambda key: key.frame)
+    kept: list[Keyframe] = []
+    for row in sorted(rows, key=lambda key: key.frame):
+        if not kept or row.time_s > kept[-1].time_s:  # a broken clock may repeat itself
+            kept.append(row)
+    return kept
 
 
 def every_frame(
@@ -58,6 +63,8 @@ def every_frame(
     rows: list[dict[str, Any]] = []
     off: list[tuple[float, float]] = []
     disagreements: list[float] = []
+    usual_s = statistics.median(after.time_s - before.time_s for before, after in pairwise(keyframes))
+    gaps: dict[int, float] = {}
     at = 0
     for frame in Frames(video, threads):
         if frame.index < first:
@@ -82,8 +89,9 @@ def every_frame(
                 _row(frame.index, frame.timestamp_s, "image", found.cam_from_world, found.sigma_position, found.sigma_deg, found.points)
             )
         else:
+            gaps[frame.index] = max(1.0, (keyframes[at + 1].time_s - here.time_s) / usual_s)
             rows.append(_row(frame.index, frame.timestamp_s, "spline", prior, None, None, None))
-    return _with_sigmas(rows, off, max(1.0, statistics.median(disagreements)) if disagreements else 1.0)
+    return _with_sigmas(rows, off, gaps, max(1.0, statistics.median(disagreements)) if disagreements else 1.0)
 
 
 def _is_near(found: Refined, prior: pycolmap.Rigid3d, before: Keyframe, after: Keyframe) -> bool:
@@ -98,18 +106,22 @@ def _apart(one: pycolmap.Rigid3d, two: pycolmap.Rigid3d) -> tuple[float, float]:
     return float(way), float(np.degrees((one.rotation * two.rotation.inverse()).angle()))
 
 
-def _with_sigmas(rows: list[dict[str, Any]], off: Sequence[tuple[float, float]], worse: float) -> list[dict[str, Any]]:
-    """Deviations as they are: of the spline by its distance from poses found in images, of these ``worse`` than their pixels tell.
+def _with_sigmas(
+    rows: list[dict[str, Any]], off: Sequence[tuple[float, float]], gaps: Mapping[int, float], worse: float
+) -> list[dict[str, Any]]:
+    """Deviations as they are: of poses found in images ``worse`` than their pixels tell, of the spline by its distance from those.
 
     Tracked points err together, so that poses by one keyframe and by the next lie further apart than independent points would put them.
+    Between keyframes that are further apart than usual (``gaps``, by frame) the spline is worse by the square of that: what moves with
+    some acceleration leaves its path by the square of the time.
     """
-    spline = [statistics.median(column) / MEDIAN_LENGTH for column in zip(*off, strict=True)] or [None, None]
-    stated = {"spline": spline}
+    spline = [statistics.median(column) / MEDIAN_LENGTH for column in zip(*off, strict=True)]
     for row in rows:
         if row["source"] == "image":
-            stated["image"] = [worse * row["sigma_position"], worse * row["sigma_deg"]]
-        position, degrees = stated.get(row["source"], (None, None))
-        row |= {"sigma_position": position, "sigma_deg": degrees}
+            row |= {"sigma_position": worse * row["sigma_position"], "sigma_deg": worse * row["sigma_deg"]}
+        elif row["source"] == "spline" and spline:
+            by_gap = gaps[row["frame"]] ** 2
+            row |= {"sigma_position": by_gap * spline[0], "sigma_deg": min(180.0, by_gap * spline[1])}
     return rows
 
 

@@ -119,6 +119,15 @@ def test_stated_deviations_are_true(filmed: Filmed, rows: list[dict[str, Any]]) 
     assert all(row["sigma_position"] is None for row in rows if row["source"] == "keyframe")
 
 
+def test_a_spline_is_worse_where_keyframes_are_far_apart(filmed: Filmed, rows: list[dict[str, Any]]) -> None:
+    keyframes = [key for key in keyframes_of(filmed.model, filmed.records, "walk.mp4") if key.frame != 18]
+    found = every_frame(filmed.video, filmed.model, keyframes, filmed.paths, 1, lambda _: None)
+    near, far = ([row["sigma_position"] for row in some if row["source"] == "spline"] for some in (rows, found))
+    assert len(set(far)) == 1
+    assert far[0] > 3 * near[0]
+    assert np.mean(errors(filmed, found, "spline")[0]) < 3 * far[0]
+
+
 def stage_inputs(filmed: Filmed, folder: Path) -> Inputs:
     for name in ("ingest/videos", "recover", "georef/model"):
         (folder / name).mkdir(parents=True)
