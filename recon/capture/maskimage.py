@@ -65,7 +65,7 @@ class FrameMasks:
         stated = video.get("masks") or {}
         self._frames = {int(frame): folder / file for frame, file in stated.get("frames", {}).items()}
         self._all = folder / stated["all"] if stated.get("all") else None
-        self._turn = _TURN_OF_ROTATION.get(int(video["rotation_deg"]), 1)
+        self._turn = _TURN_OF_ROTATION.get(int(video.get("rotation_deg") or 0), 1)
         self.used = self.without = 0
         self.faults: dict[str, str] = {}
         """Reason why a mask is not used, by its file's name."""
