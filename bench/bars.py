@@ -289,6 +289,20 @@ def learned(data: Path, work: Path) -> list[Row]:
     return learned(data, work)
 
 
+def recognition(data: Path, work: Path) -> list[Row]:
+    """Issue 6, bar 1: what captures are called."""
+    from bench.recognition import recognition
+
+    return recognition(data, work)
+
+
+def everyframe(data: Path, work: Path) -> list[Row]:
+    """Issue 6: poses of the frames between keyframes."""
+    from bench.everyframe import everyframe
+
+    return everyframe(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -320,7 +334,7 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
     "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
-    "learned": learned,
+    "learned": learned, "recognition": recognition, "everyframe": everyframe,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
     "viewer": _viewer,
 }  # fmt: skip

@@ -118,6 +118,7 @@ def process(
     overrides: Overrides = [],  # noqa: B006  (typer reads the default, nobody changes it)
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     seed: Seed = None,
+    all_frames: Annotated[bool, typer.Option("--all-frames", help="A pose for every frame of videos, as trajectory.csv and more.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct INPUT; run it again and it goes on where it stopped."""
@@ -128,6 +129,8 @@ def process(
         from recon.process import process as run
         from recon.progress import Listener
 
+        if all_frames:
+            overrides = [*overrides, "trajectory.all_frames=true"]
         options = load(preset.value, config, tuple(overrides), seed)
         display = JsonLines() if as_json else Terminal(_err)
         with display:

@@ -93,6 +93,10 @@ class Georef(Section):
     max_gps_error_m: float = Field(15.0, gt=0, description="a GPS position further from the trajectory than this is an outlier")
 
 
+class Trajectory(Section):
+    all_frames: bool = Field(False, description="a pose for every frame of videos between their keyframes, not for keyframes alone")
+
+
 class Undistort(Section):
     max_size_px: int = Field(1600, ge=64, description="longer side of the images that depth is computed on")
 
@@ -166,6 +170,7 @@ class Config(Section):
     sfm: Sfm = Sfm()
     recover: Recover = Recover()
     georef: Georef = Georef()
+    trajectory: Trajectory = Trajectory()
     undistort: Undistort = Undistort()
     depth: Depth = Depth()
     fuse: Fuse = Fuse()

@@ -12,6 +12,8 @@ from recon.capture import photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
+from recon.capture.kinds import VideoSeen, kind_of_capture
+from recon.capture.maskimage import masks_found
 from recon.capture.names import listed
 from recon.capture.photos import Header
 from recon.capture.records import Gps, Record
@@ -91,6 +93,8 @@ class GpsSpan(Record):
 
 class Inspection(Record):
     capture: str
+    kind: str = ""
+    """What it is, in words, with the devices that took it: "drone photos (DJI FC300S)". Empty where nothing can be used."""
     files: int
     size_bytes: int
     photos: int
@@ -102,6 +106,8 @@ class Inspection(Record):
     gps: GpsSpan | None
     depth: DepthFound | None = None
     """None without depth images: from them the model will be metric."""
+    masks: int = 0
+    """Photos and frames of videos of which a part is hidden."""
     first: str | None
     last: str | None
     """First and last capture time, ISO 8601."""
@@ -131,15 +137,23 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     gone = {copy.name for copy, _ in copies}
     headers = [(file, header) for file, header in headers if file.name not in gone]
     beside = source.telemetry
-    found = [_video_found(file, info, config, beside.get(file.name)) for file, info in videos if file.name not in gone]
+    used = [(file, info) for file, info in videos if file.name not in gone]
+    found = [_video_found(file, info, config, beside.get(file.name)) for file, info in used]
     depth, unread = depth_found(source, headers, config.ingest)
     ignored += [IgnoredFile(source=name, reason=f"not used as depth: {reason}") for name, reason in unread]
+    masks, unfit = masks_found(source, headers, [file for file, _ in used], config.ingest.max_pixels)
+    ignored += [IgnoredFile(source=name, reason=f"not used as a mask: {reason}") for name, reason in unfit]
     sample = sample_photos(headers, config)
+    seen = [
+        VideoSeen(info, row.telemetry.format if row.telemetry else "", file.name in beside)
+        for (file, info), row in zip(used, found, strict=True)
+    ]
     keyframes = sum(row.keyframes_estimated for row in found)
     images = min(config.select.max_images, len(headers) + keyframes)
     times = sorted(time for time in [h.captured_at for _, h in headers] + [info.captured_at for _, info in videos] if time)
     return Inspection(
         capture=str(source.path).encode("utf-8", "backslashreplace").decode(),
+        kind=kind_of_capture([header for _, header in headers], seen, depth.images if depth else 0),
         files=len(source.files),
         size_bytes=sum(file.size for file in source.files),
         photos=len(headers),
@@ -149,6 +163,7 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         cameras=_cameras(header for _, header in headers),
         gps=_gps_span([header.gps for _, header in headers if header.gps]),
         depth=depth,
+        masks=masks,
         first=times[0] if times else None,
         last=times[-1] if times else None,
         exact_duplicates=len(copies),
@@ -156,7 +171,7 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         ignored=tuple(ignored),
         warnings=tuple(_warnings(source, headers, found, sample, depth)),
         costs=_costs(headers, found, images, source),
-        preflight=foretell(headers, [row for row in videos if row[0].name not in gone], config, core_count()) if preflight else None,
+        preflight=foretell(headers, used, config, core_count()) if preflight else None,
     )
 
 
@@ -304,6 +319,6 @@ def _costs(headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], i
     sizes_mpx = [header.width * header.height / 1e6 for _, header in headers]
     for row in videos:
         sizes_mpx += [row.width * row.height / 1e6] * row.keyframes_estimated
-    copied = sum(file.size for file in source.files if file.kind in ("photo", "video", "depth"))
+    copied = sum(file.size for file in source.files if file.kind in ("photo", "video", "depth", "mask"))
     frames = sum(row.frames or 0 for row in videos)
     return tuple(estimate(preset, parse(PRESETS[preset]), images, sizes_mpx, frames, copied) for preset in PRESETS)

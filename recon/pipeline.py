@@ -36,13 +36,14 @@ from recon.stages.select import stage as select
 from recon.stages.sfm import stage as sfm
 from recon.stages.surface import stage as surface
 from recon.stages.texture import stage as texture
+from recon.stages.trajectory import stage as trajectory
 from recon.stages.undistort import stage as undistort
 from recon.storage import Store
 
 log = logging.getLogger(__name__)
 
 PIPELINE: tuple[Stage, ...] = (
-    ingest, select, features, pairs, matches, sfm, recover, georef, undistort, preview, depth, fuse, sample, surface,
+    ingest, select, features, pairs, matches, sfm, recover, georef, trajectory, undistort, preview, depth, fuse, sample, surface,
     mesh, texture, products, report,
 )  # fmt: skip
 

@@ -31,8 +31,8 @@ def silent(event: Event) -> None:
 
 
 SHARE = {
-    "ingest": 1, "select": 2, "features": 5, "pairs": 1, "matches": 11, "sfm": 8, "recover": 1, "georef": 1, "undistort": 2, "preview": 5,
-    "depth": 22, "fuse": 6, "sample": 3, "surface": 7, "mesh": 6, "texture": 15, "products": 8, "report": 1,
+    "ingest": 1, "select": 2, "features": 5, "pairs": 1, "matches": 11, "sfm": 8, "recover": 1, "georef": 1, "trajectory": 1,
+    "undistort": 2, "preview": 5, "depth": 22, "fuse": 6, "sample": 3, "surface": 7, "mesh": 6, "texture": 15, "products": 8, "report": 1,
 }  # fmt: skip
 """A stage's usual share of a run's time, in percent (see bench/): where a forecast starts from."""
 

@@ -102,7 +102,7 @@ def depth_image(metres: NDArray[np.float32], sure: NDArray[np.uint8] | None, tur
     known = (metres > 0) & (sure >= _UNSURE)
     if not known.any():
         raise InputError("the device is sure of no pixel's depth")
-    turned = _turn_of(metres.shape, turn, size)
+    turned = turn_of(metres.shape, turn, size)
     depth_m, confidence = turned(np.where(known, metres, np.float32(0))), turned(np.where(known, sure, np.uint8(0)))
     return DepthImage(np.ascontiguousarray(depth_m), np.ascontiguousarray(confidence))
 
@@ -120,14 +120,14 @@ def _pixels(path: Path, max_pixels: int) -> NDArray[Any]:
     return pixels if pixels.dtype.kind == "f" else np.clip(pixels, 0, 65535).astype(np.uint16)
 
 
-def _turn_of(shape: tuple[int, ...], turn: int, size: tuple[int, int]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def turn_of(shape: tuple[int, ...], turn: int, size: tuple[int, int]) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """What turns an image of (h, w) as its photo: nothing where it stands upright already."""
     height, width = shape
     if turn in TURNED and _alike(height / width, size):
-        return _TURNS[turn]
+        return TURNS[turn]
     if not _alike(width / height, size):
         raise InputError(f"{width} x {height} pixels are of another shape than its photo's {size[0]} x {size[1]}")
-    return _same if turn in TURNED else _TURNS.get(turn, _same)
+    return _same if turn in TURNED else TURNS.get(turn, _same)
 
 
 def _same(image: NDArray[Any]) -> NDArray[Any]:
@@ -138,7 +138,7 @@ def _alike(aspect: float, size: tuple[int, int]) -> bool:
     return abs(aspect * size[1] / size[0] - 1) <= SAME_SHAPE
 
 
-_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),
     4: np.flipud,

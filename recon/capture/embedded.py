@@ -12,6 +12,7 @@ import av
 from recon.capture.gpmf import Payload, is_gpmf, read_gpmf
 from recon.capture.srt import is_telemetry, read_cues
 from recon.capture.telemetry import Reading
+from recon.capture.video import CONTAINER
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def read_embedded(path: Path, name: str) -> Reading | None:
     A file that can't be opened gives None: whoever decodes its frames says why.
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(str(path), metadata_errors="replace", options=CONTAINER) as container:
             return _read(container, name)
     except (av.error.FFmpegError, OSError) as error:
         _log.debug("%s: no telemetry: %s", name, error)

@@ -30,29 +30,33 @@ class Exif:
     """The fields of use, each None or empty where it is missing or junk."""
 
     camera: str = ""
-    """Make, model, serial number, focal length and zoom: equal for photos of one camera at one setting."""
+    """Make, model, serial number, lens, focal length and zoom: equal for photos of one camera at one setting."""
     focal_px: float | None = None
     focal_source: FocalSource = "none"
     captured_at: str | None = None
     gps: Gps | None = None
+    device: str = ""
+    """Make and model alone."""
 
 
 def read_exif(exif: Image.Exif, width: int, height: int) -> Exif:
     """The EXIF of an image of width x height stored pixels (before any rotation)."""
     base, sub, gps = dict(exif), _ifd(exif, _EXIF), _ifd(exif, _GPS)
-    focal_px, focal_source = focal_length_px(sub, width, height)
-    return Exif(_camera(base, sub), focal_px, focal_source, _captured_at(base, sub), position(gps))
+    zoom = _zoom(base, sub)
+    focal_px, focal_source = focal_length_px(sub, width, height, zoom)
+    return Exif(_camera(base, sub), focal_px, focal_source, _captured_at(base, sub), position(gps), device_name(base))
 
 
-def focal_length_px(tags: Tags, width: int, height: int) -> tuple[float | None, FocalSource]:
+def focal_length_px(tags: Tags, width: int, height: int, film_zoom: float = 1.0) -> tuple[float | None, FocalSource]:
     """Focal length in pixels of the stored image, and where it is from.
 
     By the focal plane resolution where it is stated and plausible [EXIF 2.32, 4.6.5: FocalPlaneXResolution counts pixels
     of the image as taken, PixelXDimension wide]; else by the 35 mm equivalent, which compares diagonals [CIPA DCG-001].
+    ``film_zoom`` is the digital zoom that the equivalent leaves out.
     """
     focal_mm = _positive(tags.get(_T.FocalLength))
     film_mm = _positive(tags.get(_T.FocalLengthIn35mmFilm))
-    by_film = film_mm / _FILM_DIAGONAL_MM * _sensor_diagonal_px(width, height, focal_mm, film_mm) if film_mm else None
+    by_film = film_mm / _FILM_DIAGONAL_MM * _sensor_diagonal_px(width, height, focal_mm, film_mm) * film_zoom if film_mm else None
     by_plane = _focal_from_plane(tags, focal_mm, width, height)
     if by_plane and by_film and not 0.8 < by_plane / by_film < 1.25:
         by_plane = None  # makers get the resolution's unit wrong more often than the 35 mm equivalent
@@ -61,6 +65,12 @@ def focal_length_px(tags: Tags, width: int, height: int) -> tuple[float | None, 
     if by_film and _plausible(by_film, width, height):
         return by_film, "exif_35mm"
     return None, "none"
+
+
+def _zoom(base: Tags, sub: Tags) -> float:
+    """Digital zoom beyond what the 35 mm equivalent states: Apple's is that of the zoomed photo, others state the lens's own."""
+    zoom = _positive(sub.get(_T.DigitalZoomRatio)) or 1.0
+    return 1.0 if _text(base.get(_T.Make)).lower() == "apple" else max(1.0, zoom)
 
 
 def _focal_from_plane(tags: Tags, focal_mm: float | None, width: int, height: int) -> float | None:
@@ -92,12 +102,18 @@ def _camera(base: Tags, sub: Tags) -> str:
     named = [_text(base.get(_T.Make)), _text(base.get(_T.Model))]
     if not any(named):
         return ""
-    serial = _text(sub.get(_T.BodySerialNumber))
+    serial, lens_name = _text(sub.get(_T.BodySerialNumber)), _text(sub.get(_T.LensModel))
     lens = [(_T.FocalLength, "{:.1f}mm"), (_T.FocalLengthIn35mmFilm, "35mm={:g}"), (_T.DigitalZoomRatio, "zoom={:g}")]
     settings = [
         form.format(value) for tag, form in lens if (value := _positive(sub.get(tag))) and not (tag == _T.DigitalZoomRatio and value == 1)
     ]
-    return " ".join(part for part in [*named, serial, *settings] if part)
+    return " ".join(part for part in [*named, serial, lens_name, *settings] if part)
+
+
+def device_name(base: Tags) -> str:
+    """Make and model, the make once: some makers write it into the model, too."""
+    make, model = _text(base.get(_T.Make)), _text(base.get(_T.Model))
+    return model if model.lower().startswith(make.split(" ")[0].lower()) else f"{make} {model}".strip()
 
 
 def position(tags: Tags) -> Gps | None:

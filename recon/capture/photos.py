@@ -16,7 +16,7 @@ import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from recon.capture import dji, dronexmp, raw
+from recon.capture import dji, dronexmp, raw, rawpreview
 from recon.capture.exif import Exif, FocalSource, read_exif
 from recon.capture.names import shown
 from recon.capture.pixels import check_size
@@ -65,6 +65,8 @@ class Header:
     captured_at: str | None
     gps: Gps | None
     gimbal_deg: tuple[float, float, float] | None
+    device: str = ""
+    """Make and model."""
 
     def stored_suffix(self, name: str) -> str:
         """What to append to a photo's name so that it ends as the format it is stored in: nothing, or a suffix."""
@@ -76,7 +78,8 @@ def read_header(path: Path, max_pixels: int) -> Header:
     """The header of a photo, in about a millisecond. Raises InputError with the reason in words; TooLarge beyond max_pixels."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return _raw_header(path, max_pixels)
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
+        _refuse_floats(image)
         width, height = image.size
         exif = image.getexif()
         known = read_exif(exif, width, height)
@@ -88,7 +91,7 @@ def read_header(path: Path, max_pixels: int) -> Header:
 
 
 def _raw_header(path: Path, max_pixels: int) -> Header:
-    width, height = raw.size(path)
+    width, height = raw.size(path) if raw.available() else rawpreview.preview_size(path, max_pixels)
     check_size(width, height, max_pixels)
     exif = Image.Exif()
     try:
@@ -114,6 +117,7 @@ def _header(form: str, width: int, height: int, verbatim: bool, known: Exif, xmp
         captured_at=known.captured_at,
         gps=dji.refine_gps(known.gps, xmp),
         gimbal_deg=dji.gimbal_deg(xmp),
+        device=known.device,
     )
 
 
@@ -121,7 +125,7 @@ def orientation(path: Path, max_pixels: int) -> int:
     """EXIF's number for the turn (1: none, 2 to 8) that a photo's pixels were given, or must be given, to stand upright."""
     if path.suffix.lower() in RAW_SUFFIXES:
         return 1
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         # HEIF is turned as it is opened, and the number kept aside
         turn = image.info.get("original_orientation") or image.getexif().get(_ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1
@@ -133,10 +137,9 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
     16 bits are cut to 8. Raises InputError for damage (a truncated file, too) and pixels of no such meaning.
     """
     if path.suffix.lower() in RAW_SUFFIXES:
-        return raw.develop(path), None
-    with _opened(path, max_pixels) as image:
-        if image.mode == "F":
-            raise InputError("32-bit float pixels have no defined brightness; convert to 8 or 16 bits")
+        return raw.develop(path) if raw.available() else rawpreview.preview_rgb(path, max_pixels), None
+    with opened(path, max_pixels) as image:
+        _refuse_floats(image)
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I"):
             grey = np.clip(np.asarray(upright).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
@@ -150,14 +153,14 @@ def read_pixels(path: Path, max_pixels: int) -> tuple[NDArray[np.uint8], NDArray
 
 def read_preview(path: Path, size_px: int, max_pixels: int) -> NDArray[np.uint8]:
     """(h, w) grey, not rotated, of about size_px or more on the longer side: a JPEG is decoded at 1/2, 1/4 or 1/8."""
-    with _opened(path, max_pixels) as image:
+    with opened(path, max_pixels) as image:
         share = size_px / max(image.size)
         image.draft("L", (int(image.width * share), int(image.height * share)))
         return np.asarray(image.convert("L"))
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     try:
         # Broken EXIF is a warning to Pillow, and nothing to us: the photo is good without it
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
@@ -171,6 +174,11 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         raise InputError("the file is gone") from None
     except _DAMAGE as error:
         raise InputError(f"damaged: {re.sub(r' at 0x[0-9a-f]+', '', shown(str(error)))}") from None
+
+
+def _refuse_floats(image: Image.Image) -> None:
+    if image.mode == "F":
+        raise InputError("32-bit float pixels have no defined brightness; convert to 8 or 16 bits")
 
 
 def _what_is_it(path: Path) -> str:

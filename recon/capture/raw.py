@@ -39,8 +39,6 @@ def develop(path: Path) -> NDArray[np.uint8]:
 
 
 def _opened(path: Path) -> Any:
-    if rawpy is None:
-        raise InputError("raw photos need LibRaw: pip install 'recon[raw]', or convert to JPEG or TIFF")
     try:
         with path.open("rb") as stream:  # a name that is not UTF-8 does not reach LibRaw
             return rawpy.imread(stream)

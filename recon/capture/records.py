@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from recon.stage import Inputs
 
 IMAGES_FILE = "images.json"
+FRAME_MASK = ".mask.png"
+"""What the name of a keyframe's mask, which lies beside it, ends with after the keyframe's own."""
 
 
 class Record(BaseModel):
@@ -49,6 +51,8 @@ class ImageRecord(Record):
     sequence: str | None = None
     """Name of the video (or burst) it belongs to; frames of a sequence are matched with their neighbours."""
     frame: int | None = None
+    chapter: tuple[str, int] | None = None
+    """Of a recording that its camera split into several videos: the first one's name, and which of them this frame's is, from 0."""
     timestamp_s: float | None = None
     captured_at: str | None = None
     """ISO 8601, as the device wrote it."""

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture import pixels, quality
+from recon.capture.brackets import brackets
 from recon.capture.duplicates import near_duplicates
 from recon.capture.keyframes import Candidate, Chooser, Seen
-from recon.capture.records import ImageRecord, write_json
+from recon.capture.maskimage import FrameMasks
+from recon.capture.records import FRAME_MASK, ImageRecord, write_json
 from recon.capture.telemetry import TRACK_FILE, Track
 from recon.capture.video import Frame, Frames
 from recon.config import Select
@@ -55,6 +57,9 @@ def select_photos(records: list[ImageRecord], thumbs: NDArray[np.uint8], config:
             f"that of usable photos {quality.BLURRED} and more",
             "Focus, hold still, and take them in more light",
         )
+    exposures = brackets([records[i] for i in seen], thumbs[seen])
+    dropped |= {seen[i]: f"another exposure of {records[seen[j]].source}, taken within moments" for i, j in exposures.items()}
+    seen = [i for i in seen if i not in dropped]
     twins = near_duplicates([records[i] for i in seen], thumbs[seen], config.near_duplicate_bits)
     dropped |= {seen[i]: f"shows the same as {records[seen[j]].source}" for i, j in twins.items()}
     left = [i for i in range(len(records)) if i not in dropped]
@@ -69,7 +74,8 @@ def select_video(
 ) -> Selection:
     """Keyframes of a video, written under ``out/images``. Raises EmptyCapture where no frame is of use."""
     selection = Selection()
-    writer = _Writer(video, locator, out, limit)
+    masks = FrameMasks(video, path.parents[video["file"].count("/")])
+    writer = _Writer(video, locator, out, limit, masks)
     chooser = Chooser(config, writer.write)
     frames = Frames(path, threads)
     stride = max(1, round(float(video["rate_hz"] or 0) / _ANALYSED_HZ))
@@ -87,6 +93,7 @@ def select_video(
             row |= {"kept": False, "reason": f"too many keyframes: {limit} are used (select.max_images)"}
     selection.rows = [{"source": video["source"], **row} for row in chooser.rows]
     selection.warnings = _warnings(video, frames, chooser.seen, len(selection.records), len(thinned))
+    selection.warnings += [f"{video['source']}: {warning}" for warning in masks.warnings]
     if (track := Track.of(video)) is not None:  # an empty one has warnings
         selection.warnings += [f"{video['source']}: {warning}" for warning in track.warnings]
         write_json(out / TRACK_FILE, {"sequence": video["name"], "track": track.as_json()})
@@ -96,7 +103,7 @@ def select_video(
 class _Writer:
     """Writes keyframes as they are chosen, never holding more than twice the limit on disk."""
 
-    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int) -> None:
+    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int, masks: FrameMasks) -> None:
         self.records: list[ImageRecord] = []
         self._video = video
         self._locator = locator
@@ -104,10 +111,12 @@ class _Writer:
         self._limit = limit
         self._gone: set[int] = set()
         self._track = Track.of(video)
+        self._masks = masks
 
     def write(self, keyframe: Candidate) -> None:
         where, shown = self._out / "images", f"{self._locator}/images"
-        self.records.append(write_frame(self._video, keyframe.frame, keyframe.sharpness, keyframe.brightness, where, shown, self._track))
+        measured = keyframe.sharpness, keyframe.brightness
+        self.records.append(write_frame(self._video, keyframe.frame, *measured, where, shown, self._track, self._masks))
         if len(self.records) >= 2 * self._limit:
             self.thinned(self._limit)
 
@@ -117,16 +126,25 @@ class _Writer:
             chosen = set(spread(len(self.records), limit))
             for i, record in enumerate(self.records):
                 if i not in chosen:
-                    (self._out / "images" / record.name).unlink()
+                    path = self._out / "images" / record.name
+                    path.unlink()
+                    path.with_name(path.name + FRAME_MASK).unlink(missing_ok=True)
                     self._gone.add(record.frame or 0)
             self.records = [self.records[i] for i in sorted(chosen)]
         return self.records, self._gone
 
 
 def write_frame(
-    video: dict[str, Any], frame: Frame, sharpness: float, brightness: float, folder: Path, locator: str, track: Track | None = None
+    video: dict[str, Any],
+    frame: Frame,
+    sharpness: float,
+    brightness: float,
+    folder: Path,
+    locator: str,
+    track: Track | None = None,
+    masks: FrameMasks | None = None,
 ) -> ImageRecord:
-    """Write a frame as ``folder/VIDEO/NUMBER.jpg``; its record says that ``locator`` leads to ``folder``.
+    """Write a frame as ``folder/VIDEO/NUMBER.jpg``, its mask beside it; its record says that ``locator`` leads to ``folder``.
 
     ``track`` is the video's, where the caller has read it already.
     """
@@ -134,6 +152,10 @@ def write_frame(
     path, rgb = folder / name, frame.rgb()
     pixels.write_jpeg(path, rgb)
     track = Track.of(video) if track is None else track
+    mask = masks.of(frame.index, (rgb.shape[1], rgb.shape[0])) if masks else None
+    if mask is not None:
+        pixels.write_png(folder / f"{name}{FRAME_MASK}", mask)
+    chapter = video.get("chapter")
     return ImageRecord(
         name=name,
         file=f"{locator}/{name}",
@@ -141,14 +163,18 @@ def write_frame(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         width=rgb.shape[1],
         height=rgb.shape[0],
-        camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+        camera=" ".join(
+            filter(None, ["video", chapter[0] if chapter else video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])
+        ),
         sequence=video["name"],
+        chapter=tuple(chapter) if chapter else None,
         frame=frame.index,
         timestamp_s=round(frame.timestamp_s, 6),
         gps=track.gps_at(frame.timestamp_s) if track else None,
         gimbal_deg=track.gimbal_at(frame.timestamp_s) if track else None,
         sharpness=sharpness,
         brightness=brightness,
+        mask=None if mask is None else f"{locator}/{name}{FRAME_MASK}",
     )
 
 

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from recon.capture import rgbd
+from recon.capture import masks, rgbd
 from recon.capture.archive import MANIFEST, unpack
 from recon.capture.names import natural_key, safe_names, shown
+from recon.capture.twins import stem, without_twins
 from recon.errors import EmptyCapture, InputError, NotFound
 from recon.storage import sha256_of
 
@@ -26,12 +27,12 @@ RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2"
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
 TELEMETRY_SUFFIXES = frozenset([".srt"])
 _ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz"])
-LIVE_PHOTO_BYTES = 20 << 20
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
-Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "ignored"]
-"""Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration."""
+Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "mask", "ignored"]
+"""Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration;
+``masks`` tells masks."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class SourceFile:
     lost: bool = False
     """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive, telemetry of no video."""
     belongs_to: str = ""
-    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder."""
+    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder; of a mask
+    its photo or video."""
 
 
 class DepthFiles(NamedTuple):
@@ -81,8 +83,8 @@ class Source:
     @property
     def telemetry(self) -> dict[str, SourceFile]:
         """The file beside a video that says where it was filmed, by the video's name."""
-        stems = {_stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
-        return {video.name: stems[_stem(video)] for video in self.videos if _stem(video) in stems}
+        stems = {stem(file): file for file in reversed(self.files) if file.kind == "telemetry"}
+        return {video.name: stems[stem(video)] for video in self.videos if stem(video) in stems}
 
     @property
     def depth(self) -> dict[str, DepthFiles]:
@@ -91,6 +93,16 @@ class Source:
         of_photo = {file.belongs_to: file for file in self.files if file.kind == "depth"}
         pairs = [(photo.name, of_photo[photo.relative]) for photo in self.photos if photo.relative in of_photo]
         return {name: DepthFiles(depth, sure.get(depth.relative)) for name, depth in pairs}
+
+    @property
+    def masks(self) -> dict[str, list[SourceFile]]:
+        """What hides parts of a photo (one file) or of a video's frames, by the photo's or video's name."""
+        owners = {file.relative: file.name for file in self.photos + self.videos}
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.files:
+            if file.kind == "mask" and file.belongs_to in owners:
+                found.setdefault(owners[file.belongs_to], []).append(file)
+        return found
 
     @property
     def calibration(self) -> dict[str, list[SourceFile]]:
@@ -149,7 +161,8 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
         raise NotFound(f"{shown(str(path))} does not exist") from None
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
-    files = _without_twins(rgbd.recognised(sorted(files, key=lambda file: natural_key(file.relative))))
+    files = without_twins(sorted(files, key=lambda file: natural_key(file.relative)), RAW_SUFFIXES)
+    files = rgbd.recognised(masks.recognised(files))
     _refuse_empty(path, files)
     if hashed:
         files = _hashed(files, workspace)
@@ -290,32 +303,6 @@ def _entry(root: Path, path: Path, entry: os.DirEntry[str]) -> SourceFile:
 
 def _ignored(root: Path, path: Path, reason: str, lost: bool = True) -> SourceFile:
     return SourceFile(str(path), path.relative_to(root).as_posix(), "", "ignored", 0, reason=reason, lost=lost)
-
-
-def _without_twins(files: list[SourceFile]) -> list[SourceFile]:
-    """Files that show a second time what another photo shows, by their name: raw beside JPEG, a Live Photo's clip."""
-    stems = {
-        _stem(file): file for file in files if file.kind == "photo" and PurePosixPath(file.relative).suffix.lower() not in RAW_SUFFIXES
-    }
-    kept = []
-    for file in files:
-        suffix = PurePosixPath(file.relative).suffix.lower()
-        twin = stems.get(_stem(file))
-        if twin is not None and file.kind == "photo" and suffix in RAW_SUFFIXES:
-            file = replace(file, kind="ignored", reason=f"the raw file of {shown(twin.relative)}")
-        elif twin is not None and suffix == ".mov" and file.size < LIVE_PHOTO_BYTES:
-            file = replace(file, kind="ignored", reason=f"the Live Photo clip of {shown(twin.relative)}")
-        kept.append(file)
-    videos = {_stem(file) for file in kept if file.kind == "video"}
-    astray = "subtitles or telemetry of a video that is not here: they must bear the video's name"
-    return [
-        replace(file, kind="ignored", reason=astray, lost=bool(videos)) if file.kind == "telemetry" and _stem(file) not in videos else file
-        for file in kept
-    ]
-
-
-def _stem(file: SourceFile) -> str:
-    return str(PurePosixPath(file.relative).with_suffix("")).casefold()
 
 
 def _names(files: list[SourceFile]) -> list[str]:

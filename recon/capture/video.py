@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,8 @@ _SHORT_FRAMES = 300
 """Decoded in a second or two: as quick as seeking, and independent of where keyframes lie."""
 _FROM_LIMITED = np.clip((np.arange(256) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
 """Luma of 16..235 to 0..255."""
+CONTAINER = {"format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,h264,hevc", "protocol_whitelist": "file"}
+"""How a video may be opened, by its content: not as a playlist or a list of parts, which lead to other files or into the network."""
 _REMEDY = "If the recording broke off, a repair tool may restore its index"
 
 
@@ -148,8 +150,6 @@ def probe(path: Path, max_pixels: int) -> VideoInfo:
         tags = {key.lower(): str(value) for key, value in {**container.metadata, **stream.metadata}.items()}
         height, width = frame.size
         check_size(width, height, max_pixels)
-        make = tags.get("com.apple.quicktime.make", tags.get("make", ""))
-        model = tags.get("com.apple.quicktime.model", tags.get("model", ""))
         return VideoInfo(
             width=width,
             height=height,
@@ -159,8 +159,18 @@ def probe(path: Path, max_pixels: int) -> VideoInfo:
             duration_s=duration_s,
             frames=frames,
             captured_at=tags.get("com.apple.quicktime.creationdate", tags.get("creation_time")),
-            camera=f"{make} {model}".strip(),
+            camera=_camera(tags),
         )
+
+
+def _camera(tags: Mapping[str, str]) -> str:
+    """Make and model as Apple's, Android's and other containers name them; else the maker, by what it calls its streams."""
+    for prefix in ("com.apple.quicktime.", "com.android.", ""):
+        make = tags.get(f"{prefix}make", tags.get(f"{prefix}manufacturer", ""))
+        if named := f"{make} {tags.get(f'{prefix}model', '')}".strip():
+            return named
+    written = f"{tags.get('handler_name', '')} {tags.get('encoder', '')}"
+    return next((maker for maker in ("GoPro", "DJI") if maker in written), "Android" if "com.android.version" in tags else "")
 
 
 def sample(path: Path, info: VideoInfo, count: int) -> Iterator[Frame]:
@@ -188,7 +198,7 @@ def sample(path: Path, info: VideoInfo, count: int) -> Iterator[Frame]:
 
 def _opened(path: Path) -> Any:
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(str(path), metadata_errors="replace", options=CONTAINER)
     except (FileNotFoundError, PermissionError) as error:
         raise NotFound(f"{shown(str(path))} can't be read: {error.strerror}") from None
     except av.error.FFmpegError as error:

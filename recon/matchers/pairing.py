@@ -222,11 +222,15 @@ def _pairs_of(ranked: Ranked) -> list[Pair]:
 
 
 def _groups(records: Sequence[ImageRecord]) -> dict[str, list[int]]:
-    """Indices by sequence, in order of time; photos under ''."""
+    """Indices by sequence, in order of time, a recording in several files being one; photos under ''."""
     groups: dict[str, list[int]] = {}
     for k, record in enumerate(records):
-        groups.setdefault(record.sequence or "", []).append(k)
-    return groups
+        groups.setdefault(record.chapter[0] if record.chapter else record.sequence or "", []).append(k)
+    return {name: sorted(group, key=lambda k: _part(records[k])) for name, group in groups.items()}
+
+
+def _part(record: ImageRecord) -> int:
+    return record.chapter[1] if record.chapter else 0
 
 
 def _all_pairs(indices: Sequence[int]) -> list[Pair]:

@@ -12,7 +12,7 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import ImageSet, read_json, write_json
-from recon.config import Products
+from recon.config import Config
 from recon.dense.view import read_some_points, read_views
 from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
@@ -23,6 +23,7 @@ from recon.products.pictures import write_preview, write_turntable
 from recon.products.pointcloud import world_from_laz, write_laz, write_ply
 from recon.products.render import MeshRenderer
 from recon.products.textured import TexturedMesh
+from recon.products.trajectoryfiles import write_trajectories
 from recon.products.viewpoint import orbit_of
 from recon.stage import Inputs, Work
 from recon.storage import sha256_of
@@ -30,9 +31,9 @@ from recon.storage import sha256_of
 log = logging.getLogger(__name__)
 
 
-def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> None:
+def write_products(config: Config, inputs: Inputs, out: Path, work: Work) -> None:
     """Write all products and ``products.json``, which lists them with size, SHA-256, unit, frame and CRS."""
-    georef = read_json(inputs["georef"][0] / "georef.json")
+    options, georef = config.products, read_json(inputs["georef"][0] / "georef.json")
     place = {key: georef.get(key) for key in ("frame", "unit", "metric", "crs", "origin")}
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     points = read_some_points(inputs, options.max_points)
@@ -43,6 +44,9 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
         write_laz(out / "points.laz", points, frame)
     work.tell(0.1, "points")
     _write_cameras(inputs, out, model, frame, place, "points.ply" if "ply" in options.points_format else "")
+    videos = [read_json(folder / "trajectory.json") for folder in inputs.get("trajectory", ())]
+    if videos:
+        write_trajectories(out, videos, model, frame, place)
     mesh = TexturedMesh.load(inputs["texture"][0])
     write_glb(out / "mesh.glb", mesh, place)
     write_obj(out, mesh, f"z up, unit: {place['unit']}, frame: {place['frame']}")
@@ -55,7 +59,19 @@ def write_products(options: Products, inputs: Inputs, out: Path, work: Work) -> 
     write_photos(out, read_views(inputs), place)
     if options.turntable_s > 0:
         write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
-    write_json(out / "products.json", {**place, "world_from_laz": world_from_laz(points, frame), "files": list_files(out)})
+    facts = {"world_from_laz": world_from_laz(points, frame), "files": list_files(out), "warnings": _without_path(config, videos)}
+    write_json(out / "products.json", {**place, **facts})
+
+
+def _without_path(config: Config, videos: list[dict[str, Any]]) -> list[str]:
+    if not config.trajectory.all_frames:
+        return []
+    if not videos:
+        return ["a pose for every frame was asked for, but no video has two keyframes in the model"]
+    guessed, frames = (
+        sum(sum(v["counts"][key] for key in keys) for v in videos) for keys in (("spline",), ("keyframe", "image", "spline"))
+    )
+    return [f"{guessed} of {frames} frames have a pose by the spline alone: too few points were found in them"] if guessed else []
 
 
 def list_files(folder: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture import quality
-from recon.capture.records import ImageRecord, read_json
+from recon.capture.maskimage import FrameMasks
+from recon.capture.records import FRAME_MASK, ImageRecord, read_json
 from recon.capture.selection import spread, write_frame
 from recon.capture.video import Frame, Frames
 from recon.features.sift import extract
@@ -106,6 +107,7 @@ def _videos(place: Place) -> dict[str, tuple[dict[str, Any], Path]]:
 def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[int], place: Place) -> list[ImageRecord]:
     """The sharpest frame at or next to each wanted number that is no keyframe, written into the folder of frames."""
     row, path = video
+    masks = FrameMasks(row, path.parents[row["file"].count("/")])
     nearest: dict[int, int] = {}  # a frame may stand for the wanted one beside it
     for number in wanted:
         for near in (number - 1, number, number + 1):
@@ -116,7 +118,7 @@ def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[
 
     def write(chosen: int) -> None:
         sharpness, brightness, sharpest = best.pop(chosen)
-        records.append(write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}"))
+        records.append(write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}", masks=masks))
 
     last = max(wanted) + 1
     for frame in Frames(path, place.work.threads):
@@ -146,11 +148,12 @@ def _features(records: Sequence[ImageRecord], kind: str, place: Place) -> dict[s
         network = loaded(kind_of(kind), learned_device(place.work.device), place.work.threads)
     for number, record in enumerate(records):
         path = place.out / record.file.split("/", 2)[2]
+        mask = path.with_name(path.name + FRAME_MASK) if record.mask else None
         size = (record.width, record.height)
         if kind == SIFT:
-            found[record.name] = extract(path, None, size, options.max_size_px, options.max_keypoints, options.peak_threshold)
+            found[record.name] = extract(path, mask, size, options.max_size_px, options.max_keypoints, options.peak_threshold)
         else:
-            found[record.name] = network.features(path, None, size, options.max_size_px, options.max_keypoints)
+            found[record.name] = network.features(path, mask, size, options.max_size_px, options.max_keypoints)
         place.work.tell(number / len(records))
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.capture.chapters import chapters
 from recon.capture.records import write_json, write_records
 from recon.capture.source import SourceFile, read_source
 from recon.config import Config
@@ -28,7 +29,8 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     source = read_source(inputs["source"][0])
     photos, photo_copies = _unique(source.photos)
     videos, video_copies = _unique(source.videos)
-    beside = source.telemetry
+    beside, masks = source.telemetry, source.masks
+    parts = chapters(source.videos)
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
     depth, calibration = (source.depth, source.calibration) if config.ingest.use_depth else ({}, {})
     groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
@@ -41,6 +43,8 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "copies": {file.name: copies.get(file.sha256, []) for file in files},
             "lost": [] if index else [file.name for file in source.lost],
             "depth": {file.name: [part and part.name for part in depth[file.name]] for file in files if file.name in depth},
+            "chapters": {file.name: parts[file.name] for file in files if file.name in parts},
+            "masks": {file.name: [part.name for part in masks[file.name]] for file in files if file.name in masks},
             "calibration": {file.name: [part.name for part in calibration[file.name]] for file in files if file.name in calibration},
         }
         for index, (kind, files) in enumerate(groups)
@@ -52,11 +56,13 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     from recon.capture.depthintake import DepthIntake
     from recon.capture.intake import take_photo, take_video
+    from recon.capture.maskintake import MaskIntake
 
     cv2.setNumThreads(work.threads)
     files = {file.name: file for file in read_source(inputs["source"][0]).files}
     records, thumbs, videos = [], [], []
     skipped = [_skipped(files[name], files[name].reason) for name in shard["lost"]]
+    masks = MaskIntake(files, int(shard["index"]), out, config.ingest)
     measured_depth = DepthIntake(files, int(shard["index"]), out, config.ingest)
     for done, name in enumerate(shard["files"]):
         file = files[name]
@@ -66,12 +72,13 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         try:
             if shard["kind"] == "video":
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
-                videos.append(take_video(file, out, config.ingest, beside))
+                row = {**take_video(file, out, config.ingest, beside), "chapter": shard["chapters"].get(name)}
+                videos.append(masks.add_frames(row, shard["masks"][name]) if name in shard["masks"] else row)
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
                 if name in shard["depth"] or name in shard["calibration"]:
                     record = measured_depth.add(record, file, shard["depth"].get(name, ()), shard["calibration"].get(name, ()))
-                records.append(record)
+                records.append(masks.add(record, file, shard["masks"].get(name, ())))
                 thumbs.append(measured.thumb)
         except InputError as error:
             _log.warning("%s is skipped: %s", file.relative, error)
@@ -79,6 +86,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         skipped += [_skipped(files[copy], f"the same content as {file.relative}") for copy in shard["copies"][name]]
     if shard["depth"] or shard["calibration"]:
         measured_depth.write()
+    if shard["masks"]:
+        masks.write()
     write_records(out, records)
     np.save(out / THUMBS_FILE, np.array(thumbs, np.uint8).reshape(-1, 64, 64))
     write_json(out / VIDEOS_FILE, {"videos": videos})
@@ -101,4 +110,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=4)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=5)

@@ -11,9 +11,8 @@ from recon.stage import Inputs, Shard, Stage, Work
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     from recon.products.files import write_products
 
-    write_products(config.products, inputs, out, work)
+    write_products(config, inputs, out, work)
 
 
-stage = Stage(
-    "products", needs=("ingest", "select", "recover", "georef", "undistort", "fuse", "texture"), run=run, memory_mb=3000, version=5
-)
+_NEEDS = ("ingest", "select", "recover", "georef", "undistort", "fuse", "texture", "trajectory")
+stage = Stage("products", needs=_NEEDS, run=run, reads=("products", "trajectory"), memory_mb=3000, version=6)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.capture.records import ImageSet, read_json, write_json, write_records
+from recon.capture.records import FRAME_MASK, ImageSet, read_json, write_json, write_records
 from recon.config import Config
 from recon.recovery.bounds import FRAMES, MATCHES_FILE, RECOVERY_FILE, is_good
 from recon.stage import Inputs, Shard, Stage, Work
@@ -112,6 +112,7 @@ def _settled(climbed: Climbed, out: Path) -> Climbed:
     for path in sorted((out / FRAMES).rglob("*.jpg")):
         if path not in files:
             path.unlink()
+            path.with_name(path.name + FRAME_MASK).unlink(missing_ok=True)
     return replace(climbed, material=kept)
 
 

@@ -35,4 +35,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "texture.json", textured.summary)
 
 
-stage = Stage("texture", ("ingest", "select", "recover", "georef", "mesh"), run, memory_mb=3000, version=4)
+stage = Stage("texture", ("ingest", "select", "recover", "georef", "mesh"), run, memory_mb=3000, version=5)

@@ -130,7 +130,7 @@ def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, thread
 def _offer(sight: Sight, photo: Photo, max_size_px: int, usual_sharpness: float) -> Offer:
     glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
     places = np.einsum("sk,fkc->fsc", _SAMPLES, sight.corners) * glance
-    usable = _unmasked(photo, places)
+    usable = _unmasked(photo, sight.corners * glance)
     seen, corners = sight.faces[usable], sight.corners[usable]
     if not len(seen):
         return seen, np.zeros(0, np.float32), np.zeros((0, 3), np.float32)
@@ -157,13 +157,16 @@ def sample(image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np
     return colours.astype(np.float32).reshape(*places.shape[:-1], 3)
 
 
-def _unmasked(photo: Photo, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _unmasked(photo: Photo, corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) whether nothing is hidden in the box about a face's corners, (N, 3, 2) pixels: what is painted never lies in a mask."""
     mask = photo.mask(_GLANCE_PX)
     if mask is None:
-        return np.ones(len(places), bool)
-    x = np.clip(places[..., 0].astype(np.int64), 0, mask.shape[1] - 1)
-    y = np.clip(places[..., 1].astype(np.int64), 0, mask.shape[0] - 1)
-    return np.asarray(mask[y, x].all(axis=1))
+        return np.ones(len(corners), bool)
+    hidden = cv2.integral((~mask).astype(np.uint8))
+    size = mask.shape[::-1]
+    x0, y0 = np.clip(np.floor(corners.min(axis=1) - 1), 0, size).astype(np.int64).T
+    x1, y1 = np.clip(np.ceil(corners.max(axis=1) + 1), 0, size).astype(np.int64).T
+    return np.asarray(hidden[y1, x1] - hidden[y0, x1] - hidden[y1, x0] + hidden[y0, x0] == 0)
 
 
 def _area_px(corners: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -47,9 +47,12 @@ def write_video(
     rotation: int = 0,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Encode RGB frames; ``times_ms`` makes the frame rate variable, ``rotation`` writes a display matrix."""
-    with av.open(str(path), "w", options=container_options or {}) as container:
+    keep_tags = {"movflags": "use_metadata_tags"} if metadata else {}
+    with av.open(str(path), "w", options={**keep_tags, **(container_options or {})}) as container:
+        container.metadata.update(metadata or {})
         stream: Any = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
@@ -137,4 +140,15 @@ def write_dng(path: Path, rgb: Rgb, orientation: int = 1) -> Path:
         tags.tagtype[tag] = kind
         tags[tag] = value
     path.write_bytes(b"II*\0" + struct.pack("<I", 8) + tags.tobytes(8) + pixels)
+    return path
+
+
+def write_audio(path: Path) -> Path:
+    """A tenth of a second of silence."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path

@@ -210,7 +210,7 @@ def test_preview_is_small_and_the_same_picture(tmp_path: Path) -> None:
 
 def test_raw_photos_name_what_is_missing_or_wrong(tmp_path: Path) -> None:
     (tmp_path / "a.dng").write_bytes(b"no raw photo")
-    reason = "LibRaw reads" if raw.available() else r"pip install 'recon\[raw\]'"
+    reason = "LibRaw reads" if raw.available() else r"pip install 'recon\[raw\]' for LibRaw"
     with pytest.raises(InputError, match=reason):
         read_header(tmp_path / "a.dng", LIMIT)
 

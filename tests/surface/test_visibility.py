@@ -65,6 +65,22 @@ def test_masked_pixels_lend_nothing(tmp_path):
     assert seen[at[:, 0] > 325].mean() > 0.9
 
 
+def test_a_thin_mask_across_large_faces_hides_them(tmp_path):
+    mesh = mesh_of(*grid(4))
+    eye = np.array([0.1, 0.1, 2.5])
+    plain = take_photos(tmp_path, mesh, [(look_at(eye, np.zeros(3)), eye)], samples=1)[0]
+    corners = plain.project(mesh.vertices, 640)[mesh.faces]
+    whole = np.flatnonzero(np.isfinite(corners).all(axis=(1, 2)))
+    line = int(corners[whole[len(whole) // 2], :, 0].mean())
+    mask = np.full((480, 640), 255, np.uint8)
+    mask[:, line - 1 : line + 2] = 0
+    seen = (find_candidates(mesh, [masked(plain, mask)], 640, 1, quiet).photo >= 0).any(axis=1)
+    crossed = (corners[:, :, 0].min(axis=1) < line - 2) & (corners[:, :, 0].max(axis=1) > line + 2)
+    assert crossed.sum() > 4
+    assert not seen[crossed].any()
+    assert seen.any()
+
+
 def test_a_better_offer_takes_the_worst_slot():
     candidates = Candidates.empty(1, 2)
     face = np.array([0])

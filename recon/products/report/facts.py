@@ -72,6 +72,7 @@ def gather(config: Config, inputs: Inputs, model: pycolmap.Reconstruction, by_vi
 
 
 _WARNING_FILES = {
+    "masks": ("ingest", "masks.json"),
     "select": ("select", "keyframes.json"),
     "pairs": ("pairs", "pairs.json"),
     "sfm": ("recover", "sfm.json"),  # of the model that was built in the end
@@ -80,6 +81,7 @@ _WARNING_FILES = {
     "fuse": ("fuse", "fuse.json"),
     "mesh": ("mesh", "mesh.json"),
     "texture": ("texture", "texture.json"),
+    "products": ("products", "products.json"),
 }
 """Who tells a warning: its stage's folder, and the file there."""
 
