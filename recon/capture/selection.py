@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from recon.capture import pixels, quality
 from recon.capture.duplicates import near_duplicates
+from recon.capture.framedepth import FrameDepth
 from recon.capture.keyframes import Candidate, Chooser, Seen
 from recon.capture.records import ImageRecord, write_json
 from recon.capture.telemetry import TRACK_FILE, Track
@@ -69,7 +70,8 @@ def select_video(
 ) -> Selection:
     """Keyframes of a video, written under ``out/images``. Raises EmptyCapture where no frame is of use."""
     selection = Selection()
-    writer = _Writer(video, locator, out, limit)
+    device = FrameDepth.of(video, path)
+    writer = _Writer(video, locator, out, limit, device)
     chooser = Chooser(config, writer.write)
     frames = Frames(path, threads)
     stride = max(1, round(float(video["rate_hz"] or 0) / _ANALYSED_HZ))
@@ -87,6 +89,8 @@ def select_video(
             row |= {"kept": False, "reason": f"too many keyframes: {limit} are used (select.max_images)"}
     selection.rows = [{"source": video["source"], **row} for row in chooser.rows]
     selection.warnings = _warnings(video, frames, chooser.seen, len(selection.records), len(thinned))
+    if device is not None:
+        selection.warnings += [f"{video['source']}: {warning}" for warning in device.warnings]
     if (track := Track.of(video)) is not None:  # an empty one has warnings
         selection.warnings += [f"{video['source']}: {warning}" for warning in track.warnings]
         write_json(out / TRACK_FILE, {"sequence": video["name"], "track": track.as_json()})
@@ -96,7 +100,7 @@ def select_video(
 class _Writer:
     """Writes keyframes as they are chosen, never holding more than twice the limit on disk."""
 
-    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int) -> None:
+    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int, device: FrameDepth | None) -> None:
         self.records: list[ImageRecord] = []
         self._video = video
         self._locator = locator
@@ -104,10 +108,14 @@ class _Writer:
         self._limit = limit
         self._gone: set[int] = set()
         self._track = Track.of(video)
+        self._device = device
 
     def write(self, keyframe: Candidate) -> None:
         where, shown = self._out / "images", f"{self._locator}/images"
-        self.records.append(write_frame(self._video, keyframe.frame, keyframe.sharpness, keyframe.brightness, where, shown, self._track))
+        record = write_frame(self._video, keyframe.frame, keyframe.sharpness, keyframe.brightness, where, shown, self._track)
+        if self._device is not None:
+            record = self._device.told_to(record, keyframe.frame.rotation_deg, self._out / "depth", f"{self._locator}/depth")
+        self.records.append(record)
         if len(self.records) >= 2 * self._limit:
             self.thinned(self._limit)
 
@@ -118,6 +126,7 @@ class _Writer:
             for i, record in enumerate(self.records):
                 if i not in chosen:
                     (self._out / "images" / record.name).unlink()
+                    (self._out / "depth" / f"{record.name}.npz").unlink(missing_ok=True)
                     self._gone.add(record.frame or 0)
             self.records = [self.records[i] for i in sorted(chosen)]
         return self.records, self._gone

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture import quality
+from recon.capture.framedepth import FrameDepth
 from recon.capture.records import ImageRecord, read_json
 from recon.capture.selection import spread, write_frame
 from recon.capture.video import Frame, Frames
@@ -106,6 +107,7 @@ def _videos(place: Place) -> dict[str, tuple[dict[str, Any], Path]]:
 def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[int], place: Place) -> list[ImageRecord]:
     """The sharpest frame at or next to each wanted number that is no keyframe, written into the folder of frames."""
     row, path = video
+    device = FrameDepth.of(row, path)
     nearest: dict[int, int] = {}  # a frame may stand for the wanted one beside it
     for number in wanted:
         for near in (number - 1, number, number + 1):
@@ -116,7 +118,10 @@ def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[
 
     def write(chosen: int) -> None:
         sharpness, brightness, sharpest = best.pop(chosen)
-        records.append(write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}"))
+        record = write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}")
+        if device is not None:
+            record = device.told_to(record, sharpest.rotation_deg, place.out / FRAMES / "depth", f"recover/0/{FRAMES}/depth")
+        records.append(record)
 
     last = max(wanted) + 1
     for frame in Frames(path, place.work.threads):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recon.capture.records import write_json, write_records
-from recon.capture.source import SourceFile, read_source
+from recon.capture.source import DepthFiles, SourceFile, read_source
 from recon.config import Config
 from recon.errors import InputError
 from recon.stage import Inputs, Shard, Stage, Work
@@ -18,6 +18,8 @@ VIDEOS_FILE = "videos.json"
 SKIPPED_FILE = "skipped.json"
 THUMBS_FILE = "thumbs.npy"
 BLOCK = 16
+BESIDE = ("depth", "calibration", "poses")
+"""What a device wrote beside photos, by the key of a shard."""
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +33,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     beside = source.telemetry
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
     depth, calibration = (source.depth, source.calibration) if config.ingest.use_depth else ({}, {})
+    poses, frames = source.poses, source.frames
     groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
     copies = photo_copies | video_copies
     return [
@@ -42,6 +45,10 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "lost": [] if index else [file.name for file in source.lost],
             "depth": {file.name: [part and part.name for part in depth[file.name]] for file in files if file.name in depth},
             "calibration": {file.name: [part.name for part in calibration[file.name]] for file in files if file.name in calibration},
+            "poses": {file.name: [part.name for part in poses[file.name]] for file in files if file.name in poses},
+            "frames": [
+                [part and part.name for part in pair] for file in files if config.ingest.use_depth for pair in frames.get(file.name, ())
+            ],
         }
         for index, (kind, files) in enumerate(groups)
     ]
@@ -66,18 +73,21 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         try:
             if shard["kind"] == "video":
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
-                videos.append(take_video(file, out, config.ingest, beside))
+                measured = [DepthFiles(files[depth], files[sure] if sure else None) for depth, sure in shard["frames"]]
+                videos.append(
+                    take_video(file, out, config.ingest, beside, [files[other] for other in shard["poses"].get(name, ())], measured)
+                )
             else:
-                record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
-                if name in shard["depth"] or name in shard["calibration"]:
-                    record = measured_depth.add(record, file, shard["depth"].get(name, ()), shard["calibration"].get(name, ()))
+                record, quality = take_photo(file, int(shard["index"]), out, config.ingest)
+                if any(name in shard[kind] for kind in BESIDE):
+                    record = measured_depth.add(record, file, *(shard[kind].get(name, ()) for kind in BESIDE))
                 records.append(record)
-                thumbs.append(measured.thumb)
+                thumbs.append(quality.thumb)
         except InputError as error:
             _log.warning("%s is skipped: %s", file.relative, error)
             skipped.append(_skipped(file, str(error)))
         skipped += [_skipped(files[copy], f"the same content as {file.relative}") for copy in shard["copies"][name]]
-    if shard["depth"] or shard["calibration"]:
+    if shard["kind"] == "photos" and any(shard[kind] for kind in BESIDE):
         measured_depth.write()
     write_records(out, records)
     np.save(out / THUMBS_FILE, np.array(thumbs, np.uint8).reshape(-1, 64, 64))
@@ -101,4 +111,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=4)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=5)
