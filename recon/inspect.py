@@ -10,6 +10,7 @@ from typing import Literal
 
 from recon.capture import photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
+from recon.capture.devicesample import DeviceFound, devices_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
 from recon.capture.names import listed
@@ -26,6 +27,7 @@ from recon.preflight.record import Preflight
 from recon.storage import sha256_of
 from recon.system import core_count
 
+LEAST_FIXES, LEAST_POSES = 3, 5
 _KEYFRAMES_HZ = 3.0
 """Keyframes a second of a walk or a flight; how many it will be, only decoding tells."""
 
@@ -102,6 +104,10 @@ class Inspection(Record):
     gps: GpsSpan | None
     depth: DepthFound | None = None
     """None without depth images: from them the model will be metric."""
+    devices: tuple[DeviceFound, ...] = ()
+    """Recordings of tablets' and phones' apps."""
+    metric_by: tuple[str, ...] = ()
+    """What can tell the model's scale in metres: GPS, telemetry, measured depth, poses."""
     first: str | None
     last: str | None
     """First and last capture time, ISO 8601."""
@@ -132,7 +138,9 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     headers = [(file, header) for file, header in headers if file.name not in gone]
     beside = source.telemetry
     found = [_video_found(file, info, config, beside.get(file.name)) for file, info in videos if file.name not in gone]
-    depth, unread = depth_found(source, headers, config.ingest)
+    filmed = [row for row in videos if row[0].name not in gone]
+    depth, unread = depth_found(source, headers, config.ingest, filmed)
+    devices = devices_found(source, headers, filmed, config.ingest.max_pixels)
     ignored += [IgnoredFile(source=name, reason=f"not used as depth: {reason}") for name, reason in unread]
     sample = sample_photos(headers, config)
     keyframes = sum(row.keyframes_estimated for row in found)
@@ -149,14 +157,16 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         cameras=_cameras(header for _, header in headers),
         gps=_gps_span([header.gps for _, header in headers if header.gps]),
         depth=depth,
+        devices=devices,
+        metric_by=tuple(_metric_by(headers, found, depth, devices)),
         first=times[0] if times else None,
         last=times[-1] if times else None,
         exact_duplicates=len(copies),
         sample=sample,
         ignored=tuple(ignored),
-        warnings=tuple(_warnings(source, headers, found, sample, depth)),
+        warnings=tuple(_warnings(source, headers, found, sample, _metric_by(headers, found, depth, devices), devices)),
         costs=_costs(headers, found, images, source),
-        preflight=foretell(headers, [row for row in videos if row[0].name not in gone], config, core_count()) if preflight else None,
+        preflight=foretell(headers, filmed, config, core_count()) if preflight else None,
     )
 
 
@@ -267,7 +277,8 @@ def _warnings(
     headers: list[tuple[SourceFile, Header]],
     videos: list[VideoFound],
     sample: SampleFound | None,
-    depth: DepthFound | None,
+    metric_by: Sequence[str],
+    devices: Sequence[DeviceFound],
 ) -> Iterable[str]:
     if lost := [file.relative for file in source.lost]:
         yield f"{len(lost)} file{'s' if len(lost) > 1 else ''} can't be used: {listed(lost)}"
@@ -282,11 +293,22 @@ def _warnings(
             yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
         if row.telemetry:
             yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
-    if headers and not any(header.focal_px for _, header in headers):
+    for device in devices:
+        yield from (f"{device.app}: {warning}" for warning in device.warnings)
+    if headers and not any(header.focal_px for _, header in headers) and not any(device.intrinsics for device in devices):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
-    if headers and with_gps < 3 and not depth and not any(row.telemetry and row.telemetry.positions for row in videos):
+    if headers and not metric_by:
         yield f"{with_gps} photos have GPS: the model will have no metric scale"
+
+
+def _metric_by(
+    headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], depth: DepthFound | None, devices: Sequence[DeviceFound]
+) -> list[str]:
+    by = ["gps"] if sum(header.gps is not None for _, header in headers) >= LEAST_FIXES else []
+    by += ["telemetry"] if any(row.telemetry and row.telemetry.positions for row in videos) else []
+    by += ["depth"] if depth and depth.images else []
+    return by + (["poses"] if any(device.poses >= LEAST_POSES for device in devices) else [])
 
 
 def _sample_warnings(what: str, sample: SampleFound, least_sharpness: float) -> Iterable[str]:

@@ -22,6 +22,8 @@ DRIFT = 0.01
 _UNIT = 0.02
 """So far a quaternion's length may be from 1, and a matrix from a rotation, to be scaled without a word."""
 _BROKEN = 0.2
+EXIF_OF_TURN = {0: 1, 90: 8, 180: 3, 270: 6}
+"""The orientation that EXIF would state for a turn of so many degrees counter-clockwise, by which a video is shown upright."""
 MAX_JSON_BYTES = 64 << 20
 
 

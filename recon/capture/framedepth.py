@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture.depthimage import MILLIMETRE_M, DepthImage, depth_image, read_confidence, read_depth
-from recon.capture.device import DeviceFrame
+from recon.capture.device import EXIF_OF_TURN, DeviceFrame
 from recon.capture.devicefiles import number
 from recon.capture.devicetrack import DeviceTrack
 from recon.capture.records import ImageRecord
 from recon.capture.source import DepthFiles
 from recon.errors import InputError
 
-_EXIF_OF_TURN = {0: 1, 90: 8, 180: 3, 270: 6}
-"""The orientation that EXIF would state for a turn of so many degrees counter-clockwise."""
 _MAX_PIXELS = 64_000_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -61,7 +59,7 @@ class FrameDepth:
     def told_to(self, record: ImageRecord, rotation_deg: int, folder: Path, locator: str) -> ImageRecord:
         """The record of a frame with its pose, camera and depth, which is written under ``folder``; ``locator`` leads there."""
         index, time_s, size = record.frame or 0, record.timestamp_s or 0.0, (record.width, record.height)
-        turn = _EXIF_OF_TURN.get(rotation_deg, 1)
+        turn = EXIF_OF_TURN.get(rotation_deg, 1)
         frame: DeviceFrame = self.track.frame_at(index, time_s).upright(turn, size)
         record = frame.told_to(record)
         measured = self._read(index, time_s, turn, size)

@@ -41,6 +41,9 @@ def claimed(tree: Tree) -> Claims:
         for file in of_suffix(cameras, ".json"):
             if photo := by_stem.get(stem(file.relative)):
                 claims[file.relative] = claim(file, "poses", NAME, photo)
+        if use_corrected:
+            unused = of_suffix(tree.inside(folder, "cameras"), ".json")
+            claims |= {file.relative: leave(file, NAME, "corrected_cameras is used in its place") for file in unused}
         depth = depth_beside(photos, of_suffix(tree.inside(folder, "depth"), ".png"), NAME, stem)
         claims |= depth | confidence_beside(depth, of_suffix(tree.inside(folder, "confidence"), ".png"), NAME, stem)
         above = tree.inside(folder.rpartition("/")[0])

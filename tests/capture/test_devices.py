@@ -11,7 +11,9 @@ from capture.taken import Taken
 
 from recon.capture.device import rigid
 from recon.capture.source import Source, open_source
+from recon.inspect import LEAST_POSES, inspect
 from recon.simulate import Options, simulate
+from recon.simulate.cameras import path_length
 from recon.simulate.kinds import TABLET_RANGE_M, plan_capture
 from recon.simulate.options import FORMATS, Format
 from recon.simulate.render import render_depth
@@ -40,10 +42,7 @@ def form(request: pytest.FixtureRequest) -> Format:
 def scan(form: Format, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(form)
     truth = simulate("room", folder / "c", format=form, **OPTIONS)
-    if truth.capture == ".":
-        (folder / "c" / "truth").rename(folder / "truth")
-    else:
-        (folder / "c" / "truth").rename(folder / "truth")
+    (folder / "c" / "truth").rename(folder / "truth")
     return folder / "c" / truth.capture
 
 
@@ -108,3 +107,16 @@ def test_half_sure_depth_counts_less(form: Format, taken: Taken) -> None:
     near = [image.confidence[(image.depth_m > 0) & (image.depth_m < 3.99)] for image in found]
     assert np.concatenate(near).min() == 255
     assert set(np.concatenate(far)) <= {127, 128}
+
+
+def test_inspect_names_the_app_and_what_tells_metres(form: Format, scan: Path, tmp_path: Path) -> None:
+    found = inspect(open_source(scan, tmp_path / "w", hashed=False), preflight=False)
+    (device,) = found.devices
+    assert (device.app, device.images, device.poses, device.upright) == (NAMES[form], IMAGES, IMAGES, form in LEVEL)
+    plan = plan_capture("room", Options.of(format=form, **OPTIONS))
+    assert device.way_m == pytest.approx(path_length([plan.path.pose(float(t)) for t in plan.times_s]), abs=0.01)
+    assert found.metric_by == (("depth", "poses") if device.poses >= LEAST_POSES else ("depth",))
+    assert found.depth is not None
+    assert (found.depth.images, found.depth.with_confidence) == (IMAGES, 0 if form in ("record3d", "nerfcapture") else IMAGES)
+    assert not [warning for warning in found.warnings if "focal length" in warning or "metric" in warning]
+    assert not [row for row in found.ignored if "depth" in row.reason]
