@@ -86,7 +86,7 @@ def depth_found(
     width, height = max(set(sizes), key=sizes.count, default=(0, 0))
     found = DepthFound(
         images=len(owned) + len(filmed) - lost,
-        with_confidence=sum(files.confidence is not None for *_, files in (*owned, *filmed)),
+        with_confidence=sum(row[-1].confidence is not None for row in owned) + sum(pair.confidence is not None for _, pair in filmed),
         width=width,
         height=height,
         unit_m=chosen[0].unit_m,
