@@ -233,7 +233,11 @@ def simulate(
     gps_bias_m: Annotated[str, typer.Option(metavar="E,N,U", help="The same for all images.")] = "0,0,0",
     gps_offset_s: Annotated[float, typer.Option(help="Clock of a drone video's telemetry minus the video's.")] = 0.0,
     depth: Annotated[bool, typer.Option(help="Write true depth maps.")] = False,
-    depth_noise_m: Annotated[float, typer.Option(help="Sigma of the depth images of room.")] = 0.0,
+    depth_noise_m: Annotated[float | None, typer.Option(help="Sigma of the depth images of room.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="room as a tablet's app stores it: stray, record3d, r3d, polycam ...")
+    ] = None,
+    drift: Annotated[float, typer.Option(help="Of the poses that the tablet states, a share of the way.")] = 0.01,
     as_json: AsJson = False,
 ) -> None:
     """Ray-cast a capture of exactly known truth."""
@@ -256,6 +260,8 @@ def simulate(
             gps_offset_s=gps_offset_s,
             depth=depth,
             depth_noise_m=depth_noise_m,
+            format=form,
+            drift=drift,
         )
         if as_json:
             say({"event": "simulation", **truth.model_dump(mode="json")})

@@ -44,6 +44,8 @@ def examine() -> list[Part]:
         _library("video (ffmpeg libraries)", "av", _about_ffmpeg, "av"),
         _library("HEIC photos", "pillow_heif", lambda module: f"libheif {module.libheif_version()}", "pillow-heif"),
         _library("DNG photos", "rawpy", lambda _: "LibRaw", "rawpy", needed=False),
+        _library("depth in EXR", "OpenEXR", lambda _: "Record3D, 3D Scanner App", "'recon[tablet]'", needed=False),
+        _library("depth in .r3d", "lzfse", lambda _: "Record3D", "'recon[tablet]'", needed=False),
         _library("LAZ point clouds", "lazrs", lambda _: "", "lazrs"),
         _library("torch (learned matching)", "torch", _about_torch, "'recon[learned]'", needed=False),
         _library("kornia (learned matching)", "kornia", lambda _: "ALIKED, DISK, XFeat, LightGlue", "'recon[learned]'", needed=False),

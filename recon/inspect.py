@@ -10,6 +10,7 @@ from typing import Literal
 
 from recon.capture import photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
+from recon.capture.devicesample import DeviceFound, devices_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
 from recon.capture.kinds import VideoSeen, kind_of_capture
@@ -28,6 +29,7 @@ from recon.preflight.record import Preflight
 from recon.storage import sha256_of
 from recon.system import core_count
 
+LEAST_FIXES, LEAST_POSES = 3, 5
 _KEYFRAMES_HZ = 3.0
 """Keyframes a second of a walk or a flight; how many it will be, only decoding tells."""
 
@@ -108,6 +110,10 @@ class Inspection(Record):
     """None without depth images: from them the model will be metric."""
     masks: int = 0
     """Photos and frames of videos of which a part is hidden."""
+    devices: tuple[DeviceFound, ...] = ()
+    """Recordings of tablets' and phones' apps."""
+    metric_by: tuple[str, ...] = ()
+    """What can tell the model's scale in metres: GPS, telemetry, measured depth, poses."""
     first: str | None
     last: str | None
     """First and last capture time, ISO 8601."""
@@ -139,7 +145,8 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     beside = source.telemetry
     used = [(file, info) for file, info in videos if file.name not in gone]
     found = [_video_found(file, info, config, beside.get(file.name)) for file, info in used]
-    depth, unread = depth_found(source, headers, config.ingest)
+    depth, unread = depth_found(source, headers, config.ingest, used)
+    devices = devices_found(source, headers, used, config.ingest.max_pixels)
     ignored += [IgnoredFile(source=name, reason=f"not used as depth: {reason}") for name, reason in unread]
     masks, unfit = masks_found(source, headers, [file for file, _ in used], config.ingest.max_pixels)
     ignored += [IgnoredFile(source=name, reason=f"not used as a mask: {reason}") for name, reason in unfit]
@@ -164,12 +171,14 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
         gps=_gps_span([header.gps for _, header in headers if header.gps]),
         depth=depth,
         masks=masks,
+        devices=devices,
+        metric_by=tuple(_metric_by(headers, found, depth, devices)),
         first=times[0] if times else None,
         last=times[-1] if times else None,
         exact_duplicates=len(copies),
         sample=sample,
         ignored=tuple(ignored),
-        warnings=tuple(_warnings(source, headers, found, sample, depth)),
+        warnings=tuple(_warnings(source, headers, found, sample, _metric_by(headers, found, depth, devices), devices)),
         costs=_costs(headers, found, images, source),
         preflight=foretell(headers, used, config, core_count()) if preflight else None,
     )
@@ -282,7 +291,8 @@ def _warnings(
     headers: list[tuple[SourceFile, Header]],
     videos: list[VideoFound],
     sample: SampleFound | None,
-    depth: DepthFound | None,
+    metric_by: Sequence[str],
+    devices: Sequence[DeviceFound],
 ) -> Iterable[str]:
     if lost := [file.relative for file in source.lost]:
         yield f"{len(lost)} file{'s' if len(lost) > 1 else ''} can't be used: {listed(lost)}"
@@ -297,11 +307,22 @@ def _warnings(
             yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
         if row.telemetry:
             yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
-    if headers and not any(header.focal_px for _, header in headers):
+    for device in devices:
+        yield from (f"{device.app}: {warning}" for warning in device.warnings)
+    if headers and not any(header.focal_px for _, header in headers) and not any(device.intrinsics for device in devices):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
-    if headers and with_gps < 3 and not depth and not any(row.telemetry and row.telemetry.positions for row in videos):
+    if headers and not metric_by:
         yield f"{with_gps} photos have GPS: the model will have no metric scale"
+
+
+def _metric_by(
+    headers: list[tuple[SourceFile, Header]], videos: list[VideoFound], depth: DepthFound | None, devices: Sequence[DeviceFound]
+) -> list[str]:
+    by = ["gps"] if sum(header.gps is not None for _, header in headers) >= LEAST_FIXES else []
+    by += ["telemetry"] if any(row.telemetry and row.telemetry.positions for row in videos) else []
+    by += ["depth"] if depth and depth.images else []
+    return by + (["poses"] if any(device.poses >= LEAST_POSES for device in devices) else [])
 
 
 def _sample_warnings(what: str, sample: SampleFound, least_sharpness: float) -> Iterable[str]:

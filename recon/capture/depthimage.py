@@ -6,17 +6,15 @@ Depth is along z of the camera, over the whole photo at a size of its own: pixel
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from recon.capture.pixels import check_size
+from recon.capture.depthpixels import read_pixels
 from recon.errors import InputError
 
 MILLIMETRE_M = 0.001
@@ -69,12 +67,13 @@ class DepthImage:
             return cls(arrays["depth_m"], arrays["confidence"])
 
 
-def read_depth(path: Path, unit_m: float, max_pixels: int) -> NDArray[np.float32]:
+def read_depth(file: Path | IO[bytes], unit_m: float, max_pixels: int, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
     """(h, w) metres along z as the file lies, 0 for none: NaN, infinity, negative values and what lies beyond ``MAX_DEPTH_M``.
 
-    ``unit_m`` is that of integers; floats are metres. Raises InputError where no pixel has a depth.
+    ``unit_m`` is that of integers; floats are metres. ``size`` is width and height of a file that does not say them. Raises InputError
+    where no pixel has a depth.
     """
-    raw = _pixels(path, max_pixels)
+    raw = read_pixels(file, np.float32, max_pixels, size)
     metres = raw.astype(np.float32) * np.float32(unit_m if raw.dtype.kind == "u" else 1.0)
     known = np.isfinite(metres) & (metres > 0) & (metres <= MAX_DEPTH_M)
     if raw.dtype.kind == "u":
@@ -84,9 +83,9 @@ def read_depth(path: Path, unit_m: float, max_pixels: int) -> NDArray[np.float32
     return np.where(known, metres, np.float32(0))
 
 
-def read_confidence(path: Path, shape: tuple[int, ...], max_pixels: int) -> NDArray[np.uint8]:
+def read_confidence(file: Path | IO[bytes], shape: tuple[int, ...], max_pixels: int) -> NDArray[np.uint8]:
     """(h, w) 0..255 from a device's 0..2 or 0..255. Raises InputError where it does not fit a depth image of that shape."""
-    steps = _pixels(path, max_pixels)
+    steps = read_pixels(file, np.uint8, max_pixels, (shape[1], shape[0]))
     if steps.shape != shape:
         raise InputError(f"{steps.shape[1]} x {steps.shape[0]} pixels, its depth image has {shape[1]} x {shape[0]}")
     full = 2.0 if steps.max(initial=0) <= 2 else 255.0
@@ -105,19 +104,6 @@ def depth_image(metres: NDArray[np.float32], sure: NDArray[np.uint8] | None, tur
     turned = turn_of(metres.shape, turn, size)
     depth_m, confidence = turned(np.where(known, metres, np.float32(0))), turned(np.where(known, sure, np.uint8(0)))
     return DepthImage(np.ascontiguousarray(depth_m), np.ascontiguousarray(confidence))
-
-
-def _pixels(path: Path, max_pixels: int) -> NDArray[Any]:
-    """(h, w) uint16 or float32."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "TIFF")) as image:
-            check_size(image.width, image.height, max_pixels)
-            pixels = np.asarray(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"damaged: {error}") from None
-    if pixels.ndim != 2 or pixels.dtype.kind not in "uif":
-        raise InputError(f"{pixels.ndim - 1} channels of {pixels.dtype}: no depth")
-    return pixels if pixels.dtype.kind == "f" else np.clip(pixels, 0, 65535).astype(np.uint16)
 
 
 def turn_of(shape: tuple[int, ...], turn: int, size: tuple[int, int]) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.capture import photos, pixels, quality, video
+from recon.capture import photos, pixels, quality, stray, video
+from recon.capture.devices import session_of
 from recon.capture.flightpath import track_of
+from recon.capture.framedepth import pack_frames
 from recon.capture.photos import Header
 from recon.capture.quality import Quality
 from recon.capture.records import ImageRecord
-from recon.capture.source import SourceFile
+from recon.capture.source import DepthFiles, SourceFile
 from recon.config import Ingest
 from recon.errors import InputError
 
@@ -59,17 +62,30 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
     return record, measured
 
 
-def take_video(file: SourceFile, out: Path, config: Ingest, telemetry: SourceFile | None = None) -> dict[str, Any]:
+def take_video(
+    file: SourceFile,
+    out: Path,
+    config: Ingest,
+    telemetry: SourceFile | None = None,
+    poses: Sequence[SourceFile] = (),
+    frames: Sequence[DepthFiles] = (),
+) -> dict[str, Any]:
     """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it.
 
-    ``telemetry`` is what its device wrote beside it.
+    ``telemetry`` is what its device wrote beside it; ``poses`` and ``frames`` what a tablet did, whose depth images are packed beside it.
     """
     info = video.probe(Path(file.path), config.max_pixels)
     stored = f"videos/{file.name}"
     copy(Path(file.path), out / stored)
     track = track_of(file, telemetry, info.duration_s)
     row = {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
-    return {**row, "telemetry": None if track is None else track.as_json()}
+    row |= {"telemetry": None if track is None else track.as_json(), "device": None}
+    if poses or frames:
+        lying = info.rotation_deg in (90, 270)
+        size = (info.height, info.width) if lying else (info.width, info.height)
+        measured = pack_frames(frames, out / stored) if frames else ()
+        row["device"] = stray.read_track(poses, session_of([*poses, *(pair.depth for pair in frames)]), size, measured).as_json()
+    return row
 
 
 def copy(source: Path, target: Path) -> None:

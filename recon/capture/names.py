@@ -12,6 +12,7 @@ MAX_PART = 100
 MAX_NAME = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _HARMLESS = re.compile(r"[\x20-\x7e]*")
+_LAST_NUMBER = re.compile(r"(\d+)\D*$")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -19,6 +20,12 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """Sort key by which ``IMG_2`` comes before ``IMG_10``; total, so that the order never depends on the file system."""
     parts = [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part.casefold()) for part in _DIGITS.split(name) if part]
     return tuple(parts), name
+
+
+def last_number(name: str) -> str:
+    """The last number in a name, without leading zeros; empty without one."""
+    found = _LAST_NUMBER.search(name)
+    return str(int(found[1])) if found else ""
 
 
 def shown(name: str) -> str:

@@ -32,6 +32,21 @@ class Gps(Record):
     """Horizontal and vertical standard deviation, where the device states them."""
 
 
+class DevicePose(Record):
+    """Where a device's own tracking has the camera of an image, which is upright: it drifts, so it is never taken for the truth."""
+
+    session: str
+    """Poses of one session share a frame, in metres; those of two have nothing to do with each other."""
+    rotation_xyzw: tuple[float, float, float, float]
+    """cam_from_device, a unit quaternion."""
+    translation_m: tuple[float, float, float]
+    """Of cam_from_device."""
+    upright: bool
+    """Whether the device's frame has z up, by its accelerometer; else its first camera gave the axes."""
+    sigma_share: float
+    """Standard deviation of the way between two images over its length, where nothing better is known."""
+
+
 class ImageRecord(Record):
     """One usable image, upright."""
 
@@ -48,6 +63,8 @@ class ImageRecord(Record):
     """Images with the same key were taken by one physical camera at one zoom and size, and share intrinsics."""
     focal_px: float | None = None
     focal_source: Literal["exif", "exif_35mm", "device", "none"] = "none"
+    principal_px: tuple[float, float] | None = None
+    """Where the device states it."""
     sequence: str | None = None
     """Name of the video (or burst) it belongs to; frames of a sequence are matched with their neighbours."""
     frame: int | None = None
@@ -66,6 +83,7 @@ class ImageRecord(Record):
     """Locator of an 8-bit mask, like ``file``: zero where the image must not be used."""
     depth: str | None = None
     """Locator of what a depth sensor measured, like ``file``: a ``DepthImage``, upright as the image is."""
+    pose: DevicePose | None = None
 
 
 class ImageSet:

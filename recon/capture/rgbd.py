@@ -6,14 +6,13 @@ Recognised by a folder's name and by the pixels' kind, 16 bits of grey or 32-bit
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from recon.capture.names import shown
+from recon.capture.names import last_number, shown
 
 if TYPE_CHECKING:
     from recon.capture.source import SourceFile
@@ -28,7 +27,6 @@ CALIBRATION_FILES = frozenset(
 """Files beside these folders that may state the camera's intrinsics or the unit of the depth images; ``calibration`` reads them."""
 _SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 _MOSTLY = 0.5
-_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 def is_calibration(name: str) -> bool:
@@ -43,7 +41,8 @@ def recognised(files: Sequence[SourceFile]) -> list[SourceFile]:
     """
     by_folder: dict[str, list[SourceFile]] = defaultdict(list)
     for file in files:
-        by_folder[_folder(file)].append(file)
+        if not file.device:  # a device's files are told apart already
+            by_folder[_folder(file)].append(file)
     changed: dict[str, SourceFile] = {}
     for folder, inside in by_folder.items():
         if _last(folder) in DEPTH_FOLDERS:
@@ -54,7 +53,7 @@ def recognised(files: Sequence[SourceFile]) -> list[SourceFile]:
 def _of_folder(folder: str, inside: Sequence[SourceFile], by_folder: dict[str, list[SourceFile]]) -> dict[str, SourceFile]:
     """What changes by a folder with a name of depth, by path: nothing where it holds pictures."""
     images = [file for file in inside if file.kind == "photo"]
-    depths = [file for file in images if _looks_like_depth(file)]
+    depths = [file for file in images if looks_like_depth(file)]
     if not depths or len(depths) < _MOSTLY * len(images):
         return {}
     parent = _parent(folder)
@@ -127,8 +126,7 @@ def _stem(relative: str) -> str:
 
 def _number(relative: str) -> str:
     """The last number in a file's name, without leading zeros; empty without one."""
-    found = _NUMBER.search(PurePosixPath(relative).stem)
-    return str(int(found[1])) if found else ""
+    return last_number(PurePosixPath(relative).stem)
 
 
 def _confidence(photo_of: dict[str, str], parent: str, by_folder: dict[str, list[SourceFile]]) -> dict[str, SourceFile]:
@@ -149,7 +147,7 @@ def _confidence(photo_of: dict[str, str], parent: str, by_folder: dict[str, list
     return changed
 
 
-def _looks_like_depth(file: SourceFile) -> bool:
+def looks_like_depth(file: SourceFile) -> bool:
     """Whether it has one channel of 16 bits or of floats, by its header."""
     suffix = PurePosixPath(file.relative).suffix.lower()
     if suffix not in _SUFFIXES:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recon.capture import pixels, quality
 from recon.capture.brackets import brackets
 from recon.capture.duplicates import near_duplicates
+from recon.capture.framedepth import FrameDepth
 from recon.capture.keyframes import Candidate, Chooser, Seen
 from recon.capture.maskimage import FrameMasks
 from recon.capture.records import FRAME_MASK, ImageRecord, write_json
@@ -75,7 +76,8 @@ def select_video(
     """Keyframes of a video, written under ``out/images``. Raises EmptyCapture where no frame is of use."""
     selection = Selection()
     masks = FrameMasks(video, path.parents[video["file"].count("/")])
-    writer = _Writer(video, locator, out, limit, masks)
+    device = FrameDepth.of(video, path)
+    writer = _Writer(video, locator, out, limit, masks, device)
     chooser = Chooser(config, writer.write)
     frames = Frames(path, threads)
     stride = max(1, round(float(video["rate_hz"] or 0) / _ANALYSED_HZ))
@@ -94,6 +96,8 @@ def select_video(
     selection.rows = [{"source": video["source"], **row} for row in chooser.rows]
     selection.warnings = _warnings(video, frames, chooser.seen, len(selection.records), len(thinned))
     selection.warnings += [f"{video['source']}: {warning}" for warning in masks.warnings]
+    if device is not None:
+        selection.warnings += [f"{video['source']}: {warning}" for warning in device.warnings]
     if (track := Track.of(video)) is not None:  # an empty one has warnings
         selection.warnings += [f"{video['source']}: {warning}" for warning in track.warnings]
         write_json(out / TRACK_FILE, {"sequence": video["name"], "track": track.as_json()})
@@ -103,7 +107,7 @@ def select_video(
 class _Writer:
     """Writes keyframes as they are chosen, never holding more than twice the limit on disk."""
 
-    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int, masks: FrameMasks) -> None:
+    def __init__(self, video: dict[str, Any], locator: str, out: Path, limit: int, masks: FrameMasks, device: FrameDepth | None) -> None:
         self.records: list[ImageRecord] = []
         self._video = video
         self._locator = locator
@@ -112,11 +116,15 @@ class _Writer:
         self._gone: set[int] = set()
         self._track = Track.of(video)
         self._masks = masks
+        self._device = device
 
     def write(self, keyframe: Candidate) -> None:
         where, shown = self._out / "images", f"{self._locator}/images"
         measured = keyframe.sharpness, keyframe.brightness
-        self.records.append(write_frame(self._video, keyframe.frame, *measured, where, shown, self._track, self._masks))
+        record = write_frame(self._video, keyframe.frame, *measured, where, shown, self._track, self._masks)
+        if self._device is not None:
+            record = self._device.told_to(record, keyframe.frame.rotation_deg, self._out / "depth", f"{self._locator}/depth")
+        self.records.append(record)
         if len(self.records) >= 2 * self._limit:
             self.thinned(self._limit)
 
@@ -129,6 +137,7 @@ class _Writer:
                     path = self._out / "images" / record.name
                     path.unlink()
                     path.with_name(path.name + FRAME_MASK).unlink(missing_ok=True)
+                    (self._out / "depth" / f"{record.name}.npz").unlink(missing_ok=True)
                     self._gone.add(record.frame or 0)
             self.records = [self.records[i] for i in sorted(chosen)]
         return self.records, self._gone

@@ -12,27 +12,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from recon.capture import masks, rgbd
+from recon.capture import devicefiles, masks, rgbd
 from recon.capture.archive import MANIFEST, unpack
+from recon.capture.hashcache import HashCache
 from recon.capture.names import natural_key, safe_names, shown
 from recon.capture.twins import stem, without_twins
 from recon.errors import EmptyCapture, InputError, NotFound
-from recon.storage import sha256_of
 
 SOURCE_FILE = "source.json"
 PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
 RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
 VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
 TELEMETRY_SUFFIXES = frozenset([".srt"])
-_ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz"])
+_ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".r3d"])
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
 
-Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "mask", "ignored"]
+Kind = Literal["photo", "video", "telemetry", "depth", "confidence", "calibration", "mask", "poses", "ignored"]
 """Telemetry is what a device wrote beside a video of the same name: it is read with it. ``rgbd`` tells depth, confidence, calibration;
-``masks`` tells masks."""
+``masks`` tells masks; ``devices`` what a tablet's app wrote: poses are its files that state poses and intrinsics."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ class SourceFile:
     lost: bool = False
     """Whether it was ignored though its user may count on it: unreadable, empty, a link, an archive, telemetry of no video."""
     belongs_to: str = ""
-    """``relative`` of a depth image's photo, of a confidence image's depth image; of a calibration file the folder; of a mask
-    its photo or video."""
+    """``relative`` of a depth image's photo or video, of a confidence image's depth image; of a calibration file the folder; of a mask
+    its photo or video; of poses the photo, the video or the folder."""
+    device: str = ""
+    """The app that wrote it, where it was recognised as a scan's."""
 
 
 class DepthFiles(NamedTuple):
-    """What a device measured beside a photo."""
+    """What a device measured beside a photo, or for a frame of a video."""
 
     depth: SourceFile
     confidence: SourceFile | None
@@ -120,6 +122,34 @@ class Source:
         return {name: files for name, files in found.items() if files}
 
     @property
+    def poses(self) -> dict[str, list[SourceFile]]:
+        """Files in which a device states poses, by the photo's or video's name: those of its whole folder first."""
+        of: dict[str, list[SourceFile]] = {}
+        for file in self.files:
+            if file.kind == "poses":
+                of.setdefault(file.belongs_to, []).append(file)
+        found = {}
+        for file in self.photos + self.videos if of else ():
+            above = file.relative.rpartition("/")[0]
+            while above and above not in of:
+                above = above.rpartition("/")[0]
+            stated = [*of.get(above, ()), *of.get(file.relative, ())] if file.device else []
+            if stated:
+                found[file.name] = stated
+        return found
+
+    @property
+    def frames(self) -> dict[str, list[DepthFiles]]:
+        """The depth images of a video's frames, in order of their names, by the video's name."""
+        sure = {file.belongs_to: file for file in self.files if file.kind == "confidence"}
+        videos = {video.relative: video.name for video in self.videos}
+        found: dict[str, list[DepthFiles]] = {}
+        for file in self.files:
+            if file.kind == "depth" and file.belongs_to in videos:
+                found.setdefault(videos[file.belongs_to], []).append(DepthFiles(file, sure.get(file.relative)))
+        return found
+
+    @property
     def ignored(self) -> list[SourceFile]:
         return [file for file in self.files if file.kind == "ignored"]
 
@@ -147,6 +177,8 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
     With ``hashed=False`` content is not read (a zip's is). Raises NotFound for a path that does not exist or can't be
     read, InputError for a file of another kind, EmptyCapture, and what ``archive.unpack`` raises.
     """
+    from recon.capture import devices  # geometry, which those who only read a list can do without
+
     path, workspace = Path(os.path.abspath(path)), Path(os.path.abspath(workspace))
     try:
         mode = path.stat().st_mode
@@ -162,7 +194,7 @@ def open_source(path: Path, workspace: Path, *, hashed: bool = True) -> Source:
     except PermissionError as error:
         raise NotFound(f"{shown(str(error.filename or path))} can't be read: {error.strerror}", "Check its permissions") from None
     files = without_twins(sorted(files, key=lambda file: natural_key(file.relative)), RAW_SUFFIXES)
-    files = rgbd.recognised(masks.recognised(files))
+    files = rgbd.recognised(devices.recognised(masks.recognised(files)))
     _refuse_empty(path, files)
     if hashed:
         files = _hashed(files, workspace)
@@ -226,7 +258,7 @@ def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
         pass  # PermissionError now rather than as a broken photo later
     if is_media(path.name):
         return [_listed(path, path.name, path.stat().st_size), *_beside(path)]
-    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
+    if path.suffix.lower() in (".zip", ".r3d") or zipfile.is_zipfile(path):
         return _from_zip(path, workspace)
     raise InputError(f"{shown(str(path))} is no photo, video or zip", "Pass a video, a photo, a folder of them, or a .zip")
 
@@ -246,11 +278,11 @@ def _beside(path: Path) -> Iterator[SourceFile]:
 
 
 def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
-    cache = _HashCache(workspace)
+    cache = HashCache(workspace)
     target = workspace / "unpacked" / cache.sha256(path)[:16]
     cache.save()
     if not target.exists():
-        unpack(path, target, lambda name: (kind_of(name) != "ignored" or rgbd.is_calibration(name)) and not _hidden(name))
+        unpack(path, target, _is_read)
     manifest = json.loads((target / MANIFEST).read_text(encoding="ascii"))
     files = [_listed(target / file, name, (target / file).stat().st_size) for file, name in manifest["files"]]
     for name, reason in manifest["ignored"]:
@@ -258,6 +290,11 @@ def _from_zip(path: Path, workspace: Path) -> list[SourceFile]:
             listed = _listed(target / MANIFEST, name, 0)
             files.append(replace(listed, kind="ignored", reason=reason or listed.reason, lost=_is_wanted(name)))
     return files
+
+
+def _is_read(name: str) -> bool:
+    """Whether a file of an archive may be of use, by its name."""
+    return not _hidden(name) and (kind_of(name) != "ignored" or rgbd.is_calibration(name) or devicefiles.may_be_wanted(name))
 
 
 def _hidden(relative: str) -> bool:
@@ -334,7 +371,7 @@ def _found(files: list[SourceFile]) -> str:
 
 
 def _hashed(files: list[SourceFile], workspace: Path) -> list[SourceFile]:
-    cache = _HashCache(workspace)
+    cache = HashCache(workspace)
 
     def hashed(file: SourceFile) -> SourceFile:
         if file.kind == "ignored":
@@ -348,33 +385,3 @@ def _hashed(files: list[SourceFile], workspace: Path) -> list[SourceFile]:
         result = list(pool.map(hashed, files))
     cache.save()
     return result
-
-
-class _HashCache:
-    """sha256 of files by path, size and time of change, in ``workspace/hashes.json``."""
-
-    def __init__(self, workspace: Path) -> None:
-        self._path = workspace / "hashes.json"
-        self._changed = False
-        self._rows: dict[str, Any] = {}
-        try:
-            self._rows = dict(json.loads(self._path.read_text(encoding="ascii")))
-        except (OSError, ValueError, TypeError):
-            self._rows = {}  # a cache: without it we only read the files again
-
-    def sha256(self, path: Path) -> str:
-        """Hexadecimal digest of the content; OSError where it can't be read."""
-        found = path.stat()
-        row = self._rows.get(str(path))
-        if isinstance(row, list) and row[:2] == [found.st_size, found.st_mtime_ns]:
-            return str(row[2])
-        digest = sha256_of(path)
-        self._rows[str(path)] = [found.st_size, found.st_mtime_ns, digest]
-        self._changed = True
-        return digest
-
-    def save(self) -> None:
-        if self._changed:
-            beside = self._path.with_suffix(".partial")
-            beside.write_text(json.dumps(self._rows), encoding="ascii")
-            beside.replace(self._path)

@@ -1,4 +1,4 @@
-"""Camera and world conventions of other programs: OpenGL, nerfstudio, glTF, photogrammetric and aircraft angles.
+"""Camera and world conventions of other programs: OpenGL, ARKit, nerfstudio, glTF, photogrammetric and aircraft angles.
 
 Ours are OpenCV's camera (x right, y down, z forward) and a z-up world; see ``docs/conventions.md``.
 """
@@ -18,6 +18,14 @@ OPENGL_FROM_OPENCV: NDArray[np.float64] = np.diag([1.0, -1.0, -1.0])
 GLTF_FROM_WORLD: NDArray[np.float64] = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """World axes: glTF is y up and right-handed, so z becomes y and north (y) becomes -z."""
 
+_Z_UP_FROM_Y_UP = pycolmap.Rigid3d(pycolmap.Rotation3d(np.ascontiguousarray(GLTF_FROM_WORLD.T)), np.zeros(3))
+_TURNS: dict[int, NDArray[np.float64]] = {
+    1: np.eye(3),
+    3: np.diag([-1.0, -1.0, 1.0]),
+    6: np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    8: np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+}
+"""upright_from_cam by EXIF's orientation: 6 is set upright by a quarter turn clockwise, 8 by one the other way."""
 _NED_FROM_ENU: NDArray[np.float64] = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 _SINGULAR = 1e-6  # cosine below which two of three angles turn about one axis
 
@@ -35,6 +43,27 @@ def cam_from_opengl(world_from_cam: NDArray[np.float64]) -> pycolmap.Rigid3d:
     """Inverse of `opengl_world_from_cam`: cam_from_world with our axes from a 4x4 with OpenGL's."""
     rotation = pycolmap.Rotation3d(np.ascontiguousarray(world_from_cam[:3, :3] @ OPENGL_FROM_OPENCV))
     return pycolmap.Rigid3d(rotation, world_from_cam[:3, 3]).inverse()
+
+
+def cam_from_arkit(world_from_cam: NDArray[np.float64]) -> pycolmap.Rigid3d:
+    """cam_from_world with our axes and z up from ARKit's 4x4 camera transform: OpenGL's camera axes, y up in the world."""
+    return cam_from_y_up(cam_from_opengl(world_from_cam))
+
+
+def arkit_world_from_cam(cam_from_world: pycolmap.Rigid3d) -> NDArray[np.float64]:
+    """Inverse of `cam_from_arkit`."""
+    return opengl_world_from_cam(cam_from_world * _Z_UP_FROM_Y_UP)
+
+
+def cam_from_y_up(cam_from_world: pycolmap.Rigid3d) -> pycolmap.Rigid3d:
+    """The same camera, whose axes are ours already, in a world of z up in place of y up (x stays)."""
+    return cam_from_world * _Z_UP_FROM_Y_UP.inverse()
+
+
+def turned_by_exif(cam_from_world: pycolmap.Rigid3d, orientation: int) -> pycolmap.Rigid3d | None:
+    """The pose of the camera whose image was set upright as EXIF's orientation asks (1, 3, 6 or 8); None for mirrored images."""
+    turn = _TURNS.get(orientation)
+    return None if turn is None else pycolmap.Rigid3d(pycolmap.Rotation3d(turn), np.zeros(3)) * cam_from_world
 
 
 def gltf_from_world(xyz_in_world: NDArray[Any]) -> NDArray[Any]:

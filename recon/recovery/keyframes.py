@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.capture import quality
+from recon.capture.framedepth import FrameDepth
 from recon.capture.maskimage import FrameMasks
 from recon.capture.records import FRAME_MASK, ImageRecord, read_json
 from recon.capture.selection import spread, write_frame
@@ -108,6 +109,7 @@ def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[
     """The sharpest frame at or next to each wanted number that is no keyframe, written into the folder of frames."""
     row, path = video
     masks = FrameMasks(row, path.parents[row["file"].count("/")])
+    device = FrameDepth.of(row, path)
     nearest: dict[int, int] = {}  # a frame may stand for the wanted one beside it
     for number in wanted:
         for near in (number - 1, number, number + 1):
@@ -118,7 +120,10 @@ def _take(video: tuple[dict[str, Any], Path], wanted: Sequence[int], taken: set[
 
     def write(chosen: int) -> None:
         sharpness, brightness, sharpest = best.pop(chosen)
-        records.append(write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}", masks=masks))
+        record = write_frame(row, sharpest, sharpness, brightness, place.out / FRAMES, f"recover/0/{FRAMES}", masks=masks)
+        if device is not None:
+            record = device.told_to(record, sharpest.rotation_deg, place.out / FRAMES / "depth", f"recover/0/{FRAMES}/depth")
+        records.append(record)
 
     last = max(wanted) + 1
     for frame in Frames(path, place.work.threads):

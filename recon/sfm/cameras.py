@@ -50,6 +50,9 @@ def _camera(number: int, records: list[ImageRecord], options: Camera) -> pycolma
     focal = float(np.median(known)) if known else _GUESSED_FOCAL * max(width, height)
     camera = pycolmap.Camera.create_from_model_name(number, model, focal, width, height)
     camera.has_prior_focal_length = bool(known or options.params)
+    middles = [record.principal_px for record in records if record.principal_px]
+    if middles:
+        camera.principal_point_x, camera.principal_point_y = np.median(middles, axis=0).tolist()
     if options.params:
         if options.model == "auto":
             raise ConfigError("camera.params are given without camera.model", "Set camera.model, for example to PINHOLE")

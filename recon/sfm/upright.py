@@ -81,14 +81,20 @@ def pitches_deg(records: Sequence[ImageRecord]) -> NDArray[np.float64]:
     return np.array([record.gimbal_deg[1] if record.gimbal_deg else np.nan for record in records])
 
 
-def level_frame(model: pycolmap.Reconstruction, records: Sequence[ImageRecord], rng: np.random.Generator) -> pycolmap.Sim3d:
-    """world_from_model of an arbitrary but tidy frame: z up, the ground near z = 0, scene distance 10 units."""
+def level_frame(
+    model: pycolmap.Reconstruction, records: Sequence[ImageRecord], rng: np.random.Generator, known_up: NDArray[np.float64] | None = None
+) -> pycolmap.Sim3d:
+    """world_from_model of an arbitrary but tidy frame: z up, the ground near z = 0, scene distance 10 units.
+
+    ``known_up`` (3,) in the model is what a device measured; without it see ``up_in_model``.
+    """
     images = [model.images[i] for i in sorted(model.reg_image_ids())]
     rotations = np.array([image.cam_from_world().rotation.matrix() for image in images])
     centers = np.array([image.projection_center() for image in images])
     xyz = np.array([model.points3D[i].xyz for i in sorted(model.point3D_ids())]).reshape(-1, 3)
     by_name = {record.name: record for record in records}
-    up = up_in_model(rotations, pitches_deg([by_name[image.name] for image in images]), xyz, rng)
+    pitches = pitches_deg([by_name[image.name] for image in images])
+    up = up_in_model(rotations, pitches, xyz, rng) if known_up is None else known_up
     z = up / np.linalg.norm(up)
     x = np.cross(z, -rotations[0, 2]) if abs(z @ rotations[0, 2]) < 0.9 else np.cross(-rotations[0, 1], z)
     x = x / np.linalg.norm(x)

@@ -27,7 +27,7 @@ VIDEO_NAME, FPS = "walk.mp4", 25
 ORIGIN = Origin(lat_deg=47.3, lon_deg=8.5, alt_m=430.0, alt_datum="sea_level")
 SURVEY_ALTITUDE_M = 60.0
 TABLET_DEPTH_SIZE, TABLET_RANGE_M = (256, 192), 5.0
-SHAKE, EXPOSURE, NOISE, FLIGHT, GPS, DEPTH = range(6)
+SHAKE, EXPOSURE, NOISE, FLIGHT, GPS, DEPTH, DRIFT = range(7)
 """Streams of random numbers: one option's draws do not change another's."""
 
 
@@ -62,8 +62,12 @@ def plan_capture(kind: str, options: Options) -> Plan:
     """Scene, camera and path of a capture, without a picture taken. Raises ConfigError for options that do not fit."""
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of capture: {kind}", f"choose one of {', '.join(KINDS)}")
+    if options.format and len(options.distortion):
+        raise ConfigError("tablets state no distortion", "leave distortion or format out")
     if options.video and kind not in ("object", "glasses", "drone"):
         raise ConfigError(f"{kind} takes photos, not a video", "leave video out")
+    if options.format and kind != "room":
+        raise ConfigError(f"format {options.format} is one of the room's", "leave format out, or simulate room")
     allowed = (0, 4) if kind == "glasses" else (0, 1, 4)
     if len(options.distortion) not in allowed:
         raise ConfigError(f"{len(options.distortion)} distortion parameters", f"{kind} takes {' or '.join(map(str, allowed))}")
@@ -75,18 +79,18 @@ def plan_capture(kind: str, options: Options) -> Plan:
 
 def pictures(plan: Plan, options: Options) -> Iterator[NDArray[np.uint8]]:
     """The images (h, w, 3) RGB of a plan, one by one, as its sensor gives them."""
-    exposure_ev = options.exposure_ev * _rng(options, EXPOSURE).standard_normal(len(plan.times_s))
+    exposure_ev = options.exposure_ev * stream(options, EXPOSURE).standard_normal(len(plan.times_s))
     if plan.video:
         # automatic exposure drifts; a Gaussian of deviation s leaves white noise 1 / sqrt(2 s sqrt(pi)) of its deviation
         exposure_ev = gaussian_filter1d(exposure_ev, FPS / 2) * np.sqrt(FPS * np.sqrt(np.pi))
-    rng = _rng(options, NOISE)
+    rng = stream(options, NOISE)
     for time_s, stops in zip(plan.times_s, exposure_ev, strict=True):
         linear = render_moving(plan.scene, plan.camera, plan.path, float(time_s), options.shutter_s, plan.readout_s)
         yield to_srgb(linear, float(stops), options.noise, rng)
 
 
-def _rng(options: Options, stream: int) -> np.random.Generator:
-    return np.random.default_rng([options.seed, stream])
+def stream(options: Options, number: int) -> np.random.Generator:
+    return np.random.default_rng([options.seed, number])
 
 
 def _object(options: Options) -> Plan:
@@ -94,7 +98,7 @@ def _object(options: Options) -> Plan:
     images = options.images or (160 if video else 24)
     duration_s = images / FPS if video else 20.0
     # the object stands still: a longer video walks slower, up to a full round
-    path = shaken(orbit(duration_s, 1.65, 1.15, min(220.0, 34.0 * duration_s), np.array([0, 0, 0.5])), 0.015, 1.0, _rng(options, SHAKE))
+    path = shaken(orbit(duration_s, 1.65, 1.15, min(220.0, 34.0 * duration_s), np.array([0, 0, 0.5])), 0.015, 1.0, stream(options, SHAKE))
     times = np.arange(images) / FPS if video else np.linspace(0, duration_s, images)
     camera = make_camera(options.size or ((640, 480) if video else (1200, 900)), 0.75, options.distortion)
     return Plan(object_scene(options.seed), camera, path, times, _names(images, video), video)
@@ -106,7 +110,7 @@ def _drone(options: Options) -> Plan:
     images = options.images or 24
     camera = make_camera(options.size or (1600, 1200), 0.8, options.distortion)
     footprint = np.array([camera.height, camera.width]) * SURVEY_ALTITUDE_M / camera.mean_focal_length()
-    stops = lawnmower(images, (0.25 * footprint[0], 0.35 * footprint[1]), SURVEY_ALTITUDE_M, _rng(options, FLIGHT))
+    stops = lawnmower(images, (0.25 * footprint[0], 0.35 * footprint[1]), SURVEY_ALTITUDE_M, stream(options, FLIGHT))
     centers = np.array([center for center, _ in stops])
     gimbal = tuple(angles for _, angles in stops)
     path = Trajectory(2.0 * np.arange(images, dtype=np.float64), np.array([gimbal_rotation(*angles) for angles in gimbal]), centers)
@@ -125,17 +129,25 @@ def _drone_video(options: Options) -> Plan:
 
 
 def _room(options: Options) -> Plan:
-    images = options.images or 60
-    path = shaken(room_walk(30.0), 0.02, 1.5, _rng(options, SHAKE))
-    camera = make_camera(options.size or (960, 720), 0.8, options.distortion)
-    return Plan(room_scene(options.seed), camera, path, np.linspace(0.0, 30.0, images), _names(images, False))
+    video = options.format == "stray"
+    images = options.images or (300 if video else 60)
+    duration_s = images / FPS if video else 30.0
+    path = shaken(room_walk(duration_s, loops=min(1.0, duration_s / 12) if video else 1.0), 0.02, 1.5, stream(options, SHAKE))
+    camera = make_camera(options.size or ((640, 480) if options.format else (960, 720)), 0.8, options.distortion)
+    times = np.arange(images) / FPS if video else np.linspace(0.0, duration_s, images)
+    names = _names(images, False)
+    if options.format:
+        from recon.simulate.tablet import names_of  # which needs the libraries of the extra
+
+        names = names_of(options.format, times)
+    return Plan(room_scene(options.seed), camera, path, times, names, video)
 
 
 def _glasses(options: Options) -> Plan:
     video = options.video if options.video is not None else True
     images = options.images or 150
     duration_s = images / FPS if video else 30.0
-    path = shaken(room_walk(duration_s, 1.65, min(1.0, duration_s / 12)), 0.03, 4.0, _rng(options, SHAKE))
+    path = shaken(room_walk(duration_s, 1.65, min(1.0, duration_s / 12)), 0.03, 4.0, stream(options, SHAKE))
     times = np.arange(images) / FPS if video else np.linspace(0, duration_s, images)
     # the lens of head-worn recorders is wide: 0.40 of the longer side is about 100 degrees upright
     camera = make_camera(options.size or (480, 640), 0.40, options.distortion or (0.03, -0.012, 0.004, -0.001), fisheye=True)
@@ -148,10 +160,15 @@ def _names(images: int, video: bool) -> list[str]:
 
 def write_capture(kind: str, plan: Plan, options: Options, out: Path) -> None:
     """The photos or the video of a plan, as its device stores them."""
+    if options.format:
+        from recon.simulate.tablet import write_scan
+
+        write_scan(plan, options, options.format, out)
+        return
     if plan.video:
         write_video(out / VIDEO_NAME, pictures(plan, options), (plan.camera.width, plan.camera.height), plan.fps)
         if kind == "drone":
-            noise = options.gps_noise_m, options.gps_bias_m, options.gps_offset_s, _rng(options, GPS)
+            noise = options.gps_noise_m, options.gps_bias_m, options.gps_offset_s, stream(options, GPS)
             write_subtitles((out / VIDEO_NAME).with_suffix(".SRT"), plan.path, len(plan.times_s), ORIGIN, *noise)
         return
     tags = _drone_tags(plan, options) if kind == "drone" else [(_plain_exif(plan, time_s), "") for time_s in plan.times_s]
@@ -168,7 +185,7 @@ def _plain_exif(plan: Plan, time_s: float) -> Image.Exif:
 def _drone_tags(plan: Plan, options: Options) -> list[tuple[Image.Exif, str]]:
     """EXIF and XMP of each photo of a flight."""
     _, centers = plan.path.at(plan.times_s)
-    measured = centers + options.gps_bias_m + options.gps_noise_m * _rng(options, GPS).standard_normal(centers.shape)
+    measured = centers + options.gps_bias_m + options.gps_noise_m * stream(options, GPS).standard_normal(centers.shape)
     tags = []
     for time_s, fix, enu, gimbal in zip(plan.times_s, geographic(measured, ORIGIN), measured, plan.gimbal_deg, strict=True):
         exif = photo_exif(plan.camera, time_s, 6.3, "recon", "simulated drone")
@@ -180,10 +197,10 @@ def _drone_tags(plan: Plan, options: Options) -> list[tuple[Image.Exif, str]]:
 
 def _write_tablet(plan: Plan, options: Options, out: Path) -> None:
     """Depth as 16-bit PNG in millimetres, 0 beyond the sensor's range, and ``poses.json``."""
-    rng, frames = _rng(options, DEPTH), []
+    rng, frames = stream(options, DEPTH), []
     for name, time_s in zip(plan.names, plan.times_s, strict=True):
         cam_from_world = plan.path.pose(float(time_s))
-        write_depth(out / "depth" / f"{Path(name).stem}.png", plan.scene, plan.camera, cam_from_world, options.depth_noise_m, rng)
+        write_depth(out / "depth" / f"{Path(name).stem}.png", plan.scene, plan.camera, cam_from_world, options.depth_noise, rng)
         frames.append(
             {
                 "image": f"images/{name}",
@@ -200,15 +217,23 @@ def _write_tablet(plan: Plan, options: Options, out: Path) -> None:
 def write_depth(
     path: Path, scene: Scene, camera: pycolmap.Camera, cam_from_world: pycolmap.Rigid3d, noise_m: float, rng: np.random.Generator
 ) -> None:
-    """A sensor's depth image beside a photo: smaller, 16 bits, millimetres, 0 beyond ``TABLET_RANGE_M``, Gaussian noise in each pixel."""
+    """What ``sensor_depth`` gives, in millimetres of 16 bits."""
+    depth = sensor_depth(scene, camera, cam_from_world, noise_m, rng)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.round(depth * 1000).astype(np.uint16)).save(path)
+
+
+def sensor_depth(
+    scene: Scene, camera: pycolmap.Camera, cam_from_world: pycolmap.Rigid3d, noise_m: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A sensor's depth image beside a photo [m]: smaller, 0 beyond ``TABLET_RANGE_M``, Gaussian noise in each pixel."""
     small = pycolmap.Camera(camera.todict())
     small.rescale(*TABLET_DEPTH_SIZE)
     depth = render_depth(scene, small, cam_from_world)
     known = (depth > 0) & (depth <= TABLET_RANGE_M)
     if noise_m > 0:
         depth = depth + np.float32(noise_m) * rng.standard_normal(depth.shape, np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.where(known, np.round(depth * 1000), 0).astype(np.uint16)).save(path)
+    return np.where(known, depth, np.float32(0))
 
 
 def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
@@ -228,7 +253,7 @@ def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
     truth = Truth(
         kind=kind,
         options=options,
-        capture=VIDEO_NAME if plan.video else "." if kind == "room" else "images",
+        capture=_where(kind, plan, options),
         images=len(plan.names),
         scene_size_m=seen_size(plan.scene, plan.camera, poses),
         path_length_m=path_length(poses),
@@ -243,6 +268,13 @@ def _write_truth(kind: str, plan: Plan, options: Options, out: Path) -> Truth:
     )
     truth.write(folder)
     return truth
+
+
+def _where(kind: str, plan: Plan, options: Options) -> str:
+    """What to reconstruct, relative to the simulated folder."""
+    if kind == "room":
+        return "scan.r3d" if options.format == "r3d" else "."
+    return VIDEO_NAME if plan.video else "images"
 
 
 def _write_rows(path: Path, plan: Plan) -> None:

@@ -12,6 +12,8 @@ from recon.errors import ConfigError, NotFound
 
 Kind = Literal["drone", "object", "room", "glasses"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Format = Literal["stray", "record3d", "r3d", "polycam", "scanner3d", "nerfcapture", "arkitscenes"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 TRUTH_FILE = "truth.json"
 Side = Annotated[int, Field(ge=16, le=20_000)]
 
@@ -35,7 +37,16 @@ class Options(BaseModel):
     gps_bias_m: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="east, north, up, the same for all images")
     gps_offset_s: float = Field(0.0, ge=-3, le=3, description="the clock of a drone video's telemetry minus the video's")
     depth: bool = Field(False, description="write truth/depth/NAME.npz")
-    depth_noise_m: float = Field(0.0, ge=0, description="standard deviation of each pixel of the room's depth images")
+    depth_noise_m: float | None = Field(
+        None, ge=0, description="standard deviation of each pixel of the room's depth images; none, or with a format 1 cm"
+    )
+    format: Format | None = Field(None, description="the room as an app on a tablet stores it")
+    drift: float = Field(0.01, ge=0, le=0.2, description="of the poses that the tablet states, a share of the way")
+
+    @property
+    def depth_noise(self) -> float:
+        """[m]"""
+        return self.depth_noise_m if self.depth_noise_m is not None else 0.01 if self.format else 0.0
 
     @classmethod
     def of(cls, **options: Any) -> Options:

@@ -1,10 +1,11 @@
-"""georef: the world frame. Metres, east, north, up where GPS allows; else z up, in metres by measured depth or in an arbitrary unit."""
+"""georef: the world frame. Metres, east, north, up where GPS allows; else z up, in metres by measured depth or a device's poses, or in an
+arbitrary unit."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
     from recon.capture.telemetry import Track
     from recon.sfm.depthscale import DepthScale
+    from recon.sfm.devicescale import DeviceScale
     from recon.sfm.georeference import Georeference
 
 _AT_ODDS = 3.0
 """Standard deviations by which two scales may differ."""
+_ORDER = ("gps", "depth", "device")
 _TILT_DEG = 10.0
 _DATUMS = {
     "ellipsoid": "heights are above the WGS84 ellipsoid",
@@ -46,19 +49,22 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         if held and again[0]:
             model, found, warnings = held, *again
     depth, unfit = _from_depth(model, ImageSet.read(inputs))
-    if depth and (found is None or depth.sigma_scale < found.sigma_scale):
-        world_from_model = _scaled(found.world_from_model if found else level_frame(model, records, rng), model, depth.metres)
-        facts = {**(_metric(found) if found else _plane()), **_by_depth(depth)}
+    device, odd = _from_device(model, records)
+    scales = _scales(found, depth, device)
+    world_from_model = found.world_from_model if found else level_frame(model, records, rng, device.up if device else None)
+    facts = _metric(found) if found else _plane()
+    if scales:
+        best = scales[0]
+        world_from_model = _scaled(world_from_model, model, best.metres)
+        facts |= {"metric": True, "source": best.source, "unit": "m", "scale": best.metres, "sigma_scale": best.sigma}
         warnings = [warning for warning in warnings if found]  # that there is no GPS is no news: lengths are in metres
-    else:
-        world_from_model = found.world_from_model if found else level_frame(model, records, rng)
-        facts = _metric(found) if found else _plane()
     facts["depth"] = _depth_facts(depth, world_from_model.scale) if depth else None
+    facts["device"] = _device_facts(device, world_from_model) if device else None
     model.transform(world_from_model)
     (out / "model").mkdir()
     model.write_binary(out / "model")
     model.export_PLY(out / "sparse.ply")  # for a viewer to show while the dense stages run
-    write_json(out / "georef.json", {**facts, "warnings": warnings + unfit + _at_odds(depth, found)})
+    write_json(out / "georef.json", {**facts, "warnings": warnings + unfit + odd + _at_odds(scales)})
 
 
 def read_tracks(folders: tuple[Path, ...]) -> dict[str, Track]:
@@ -134,17 +140,25 @@ def _from_depth(model: pycolmap.Reconstruction, images: ImageSet) -> tuple[Depth
     return found, []
 
 
+def _from_device(model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...]) -> tuple[DeviceScale | None, list[str]]:
+    """The scale and up by the poses that a device states, and warnings."""
+    from recon.sfm.devicescale import device_scale
+
+    found = device_scale(model, records)
+    if found is None:
+        return None, []
+    return (None, [f"the device's poses are not used: {found}"]) if isinstance(found, str) else (found, list(found.warnings))
+
+
 def _scaled(world_from_model: pycolmap.Sim3d, model: pycolmap.Reconstruction, scale: float) -> pycolmap.Sim3d:
     """The same with another scale, about the middle of the cameras."""
     import pycolmap
 
     middle = np.mean([image.projection_center() for image in model.images.values() if image.has_pose], axis=0)
     turn = world_from_model.rotation
+    if scale == world_from_model.scale:
+        return world_from_model
     return pycolmap.Sim3d(scale, turn, world_from_model * middle - scale * (turn * middle))
-
-
-def _by_depth(depth: DepthScale) -> dict[str, Any]:
-    return {"metric": True, "source": "depth", "unit": "m", "scale": depth.metres, "sigma_scale": depth.sigma_scale}
 
 
 def _depth_facts(depth: DepthScale, scale: float) -> dict[str, Any]:
@@ -160,15 +174,47 @@ def _depth_facts(depth: DepthScale, scale: float) -> dict[str, Any]:
     }
 
 
-def _at_odds(depth: DepthScale | None, found: Georeference | None) -> list[str]:
-    """A warning where GPS and depth give scales that their sigmas don't allow."""
-    if depth is None or found is None:
-        return []
-    apart = abs(np.log(found.world_from_model.scale / depth.metres))
-    if apart <= _AT_ODDS * np.hypot(found.sigma_scale, depth.sigma_scale):
-        return []
-    which = "measured depth" if depth.sigma_scale < found.sigma_scale else "GPS"
-    return [f"the scales by GPS and by measured depth differ by {100 * apart:.1f} %, more than their errors explain; {which} is used"]
+def _device_facts(device: DeviceScale, world_from_model: pycolmap.Sim3d) -> dict[str, Any]:
+    tilt_deg = None
+    if device.up is not None:
+        tilt_deg = float(np.degrees(np.arccos(np.clip((world_from_model.rotation.matrix() @ device.up)[2], -1, 1))))
+    return {
+        "world_from_metres": world_from_model.scale / device.metres,
+        "sigma_scale": device.sigma_scale,
+        "drift_share": device.drift_share,
+        "images": device.images,
+        "sessions": device.sessions,
+        "tilt_deg": tilt_deg,
+    }
+
+
+class _Scale(NamedTuple):
+    source: str
+    words: str
+    metres: float
+    """A unit of the model in metres."""
+    sigma: float
+    """Relative."""
+
+
+def _scales(found: Georeference | None, depth: DepthScale | None, device: DeviceScale | None) -> list[_Scale]:
+    """What tells metres, the most certain first."""
+    told = [_Scale("gps", "GPS", found.world_from_model.scale, found.sigma_scale)] if found else []
+    told += [_Scale("depth", "measured depth", depth.metres, depth.sigma_scale)] if depth else []
+    told += [_Scale("device", "the device's poses", device.metres, device.sigma_scale)] if device else []
+    return sorted(told, key=lambda scale: scale.sigma)
+
+
+def _at_odds(scales: list[_Scale]) -> list[str]:
+    """Warnings where the others' scales differ from the one that is used by more than their sigmas allow."""
+    warnings = []
+    for other in scales[1:]:
+        apart = abs(np.log(other.metres / scales[0].metres))
+        if apart > _AT_ODDS * np.hypot(other.sigma, scales[0].sigma):
+            one, two = sorted((other, scales[0]), key=lambda scale: _ORDER.index(scale.source))
+            differ = f"the scales by {one.words} and by {two.words} differ by {100 * apart:.1f} %, more than their errors explain"
+            warnings.append(f"{differ}; {scales[0].words} is used")
+    return warnings
 
 
 def _metric(found: Georeference) -> dict[str, Any]:
@@ -209,4 +255,4 @@ def _plane() -> dict[str, Any]:
     }
 
 
-stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=6)
+stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=7)

@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.capture.chapters import chapters
 from recon.capture.records import write_json, write_records
-from recon.capture.source import SourceFile, read_source
+from recon.capture.source import DepthFiles, SourceFile, read_source
 from recon.config import Config
 from recon.errors import InputError
 from recon.stage import Inputs, Shard, Stage, Work
@@ -19,6 +19,8 @@ VIDEOS_FILE = "videos.json"
 SKIPPED_FILE = "skipped.json"
 THUMBS_FILE = "thumbs.npy"
 BLOCK = 16
+BESIDE = ("depth", "calibration", "poses")
+"""What a device wrote beside photos, by the key of a shard."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +35,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     parts = chapters(source.videos)
     groups = [("photos", photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
     depth, calibration = (source.depth, source.calibration) if config.ingest.use_depth else ({}, {})
+    poses, frames = source.poses, source.frames
     groups += [("video", [video, *([beside[video.name]] if video.name in beside else [])]) for video in videos]
     copies = photo_copies | video_copies
     return [
@@ -46,6 +49,10 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
             "chapters": {file.name: parts[file.name] for file in files if file.name in parts},
             "masks": {file.name: [part.name for part in masks[file.name]] for file in files if file.name in masks},
             "calibration": {file.name: [part.name for part in calibration[file.name]] for file in files if file.name in calibration},
+            "poses": {file.name: [part.name for part in poses[file.name]] for file in files if file.name in poses},
+            "frames": [
+                [part and part.name for part in pair] for file in files if config.ingest.use_depth for pair in frames.get(file.name, ())
+            ],
         }
         for index, (kind, files) in enumerate(groups)
     ]
@@ -72,19 +79,21 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         try:
             if shard["kind"] == "video":
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
-                row = {**take_video(file, out, config.ingest, beside), "chapter": shard["chapters"].get(name)}
+                measured = [DepthFiles(files[depth], files[sure] if sure else None) for depth, sure in shard["frames"]]
+                poses = [files[other] for other in shard["poses"].get(name, ())]
+                row = {**take_video(file, out, config.ingest, beside, poses, measured), "chapter": shard["chapters"].get(name)}
                 videos.append(masks.add_frames(row, shard["masks"][name]) if name in shard["masks"] else row)
             else:
-                record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
-                if name in shard["depth"] or name in shard["calibration"]:
-                    record = measured_depth.add(record, file, shard["depth"].get(name, ()), shard["calibration"].get(name, ()))
+                record, quality = take_photo(file, int(shard["index"]), out, config.ingest)
+                if any(name in shard[kind] for kind in BESIDE):
+                    record = measured_depth.add(record, file, *(shard[kind].get(name, ()) for kind in BESIDE))
                 records.append(masks.add(record, file, shard["masks"].get(name, ())))
-                thumbs.append(measured.thumb)
+                thumbs.append(quality.thumb)
         except InputError as error:
             _log.warning("%s is skipped: %s", file.relative, error)
             skipped.append(_skipped(file, str(error)))
         skipped += [_skipped(files[copy], f"the same content as {file.relative}") for copy in shard["copies"][name]]
-    if shard["depth"] or shard["calibration"]:
+    if shard["kind"] == "photos" and any(shard[kind] for kind in BESIDE):
         measured_depth.write()
     if shard["masks"]:
         masks.write()

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from capture.media import exif, save, texture
+from capture.taken import Taken
 from PIL import Image
 
 from recon.capture.calibration import read_calibration
-from recon.capture.depthimage import BASE_SIGMA_M, DepthImage
-from recon.capture.records import ImageRecord, locate, read_json, read_records
-from recon.capture.source import Source, open_source, write_source
-from recon.config import Config, parse
+from recon.capture.depthimage import BASE_SIGMA_M
+from recon.capture.source import Source, open_source
+from recon.config import parse
 from recon.errors import EmptyCapture, InputError
 from recon.inspect import inspect
-from recon.stage import Inputs, Work
-from recon.stages import ingest, select
 
 SIZE, SMALL = (120, 90), (40, 30)
 RAMP = np.linspace(1.0, 3.0, SMALL[0] * SMALL[1]).reshape(SMALL[1], SMALL[0])
@@ -55,30 +52,6 @@ def capture(tmp_path: Path) -> Path:
 
 def opened(capture: Path, tmp_path: Path) -> Source:
     return open_source(capture, tmp_path / "w")
-
-
-class Taken:
-    """What ``ingest`` and ``select`` make of a capture."""
-
-    def __init__(self, capture: Path, place: Path, config: Config | None = None) -> None:
-        config = config or Config()
-        (place / "source").mkdir(parents=True)
-        write_source(open_source(capture, place / "w"), place / "source")
-        self.inputs: Inputs = {"source": (place / "source",)}
-        for stage in (ingest.stage, select.stage):
-            folders = []
-            for index, shard in enumerate(stage.split(config, self.inputs)):
-                folders.append(place / f"{stage.name}-{index}")
-                folders[-1].mkdir()
-                stage.run(config, self.inputs, shard, folders[-1], Work(threads=1))
-            self.inputs = {**self.inputs, stage.name: tuple(folders)}
-        self.records = {record.source: record for folder in folders for record in read_records(folder)}
-        file = self.inputs["ingest"][0] / "depth.json"
-        self.told: dict[str, Any] = read_json(file) if file.is_file() else {}
-
-    def depth(self, record: ImageRecord) -> DepthImage:
-        assert record.depth is not None
-        return DepthImage.load(locate(record.depth, self.inputs))
 
 
 def test_depth_is_no_photo_and_belongs_to_the_photo_of_its_name(capture: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from capture.media import save, texture
 
-from recon.capture import source as source_module
+from recon.capture import hashcache
 from recon.capture.source import open_source, read_source, write_source
 from recon.errors import EmptyCapture, InputError, NotFound
 
@@ -127,7 +127,7 @@ def test_a_capture_that_can_not_be_read_while_hashing_says_why(folder: Path, tmp
     def refused(path: Path) -> str:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(source_module, "sha256_of", refused)
+    monkeypatch.setattr(hashcache, "sha256_of", refused)
     with pytest.raises(EmptyCapture, match=r"4 files \(4 can't be read: Input/output error\)"):
         open_source(folder, tmp_path / "w")
 
@@ -204,6 +204,7 @@ def test_unreadable_parts_are_told(folder: Path) -> None:
     """Permissions don't bind root, so the reading is done by a process that gave it up, in a place that it may enter."""
     script = (
         "import encodings.ascii, os, sys, pathlib\n"
+        "from recon.capture import devices\n"
         "from recon.capture.source import open_source\n"
         "from recon.errors import NotFound\n"
         "if os.geteuid() == 0: os.setegid(65534); os.seteuid(65534)\n"
@@ -247,7 +248,7 @@ def test_a_zip_is_unpacked_once(folder: Path, tmp_path: Path, monkeypatch: pytes
     assert again == first
     assert {file.path: os.stat(file.path).st_ino for file in again.photos} == stamps
     hashed: list[Path] = []
-    monkeypatch.setattr(source_module, "sha256_of", hashed.append)
+    monkeypatch.setattr(hashcache, "sha256_of", hashed.append)
     assert open_source(archive, tmp_path / "w") == first
     assert hashed == [], "neither the zip nor what came of it is read again"
     monkeypatch.undo()

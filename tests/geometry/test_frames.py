@@ -92,3 +92,40 @@ def test_omega_phi_kappa_undoes_their_rotation(omega, phi, kappa):
     world_from_photo = _about(0, omega) @ _about(1, phi) @ _about(2, kappa)
     pose = rigid((world_from_photo @ np.diag([1.0, -1, -1])).T)
     assert frames.omega_phi_kappa_deg(pose) == pytest.approx((omega, phi, kappa), abs=1e-6)
+
+
+def test_arkit_pose_by_hand() -> None:
+    """A tablet held level in landscape that looks along ARKit's -z (our north), 1.5 m up: its transform has no rotation."""
+    transform = np.eye(4)
+    transform[:3, 3] = 2.0, 1.5, -3.0
+    cam = frames.cam_from_arkit(transform)
+    np.testing.assert_allclose(cam.inverse().translation, [2.0, 3.0, 1.5], atol=1e-12)
+    right, down, forward = cam.rotation.matrix()
+    np.testing.assert_allclose([right, down, forward], [[1, 0, 0], [0, 0, -1], [0, 1, 0]], atol=1e-12)
+    np.testing.assert_allclose(cam * np.array([2.0, 8.0, 1.5]), [0, 0, 5], atol=1e-12)
+
+
+def test_arkit_round_trip() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        pose = random_pose(rng)
+        np.testing.assert_allclose(frames.cam_from_arkit(frames.arkit_world_from_cam(pose)).matrix(), pose.matrix(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_a_turned_camera_sees_a_point_where_the_turned_image_shows_it(orientation: int, quarters: int) -> None:
+    pose = random_pose(np.random.default_rng(6))
+    image = np.zeros((6, 8))
+    image[1, 5] = 1.0
+    point = pose.inverse() * np.array([(5.5 - 4.0), (1.5 - 3.0), 1.0])  # a lens of one pixel, its axis through the middle
+    upright = np.rot90(image, quarters)
+    row, column = np.argwhere(upright)[0]
+    turned = frames.turned_by_exif(pose, orientation)
+    assert turned is not None
+    x, y, z = turned * point
+    assert z == pytest.approx(1.0)
+    np.testing.assert_allclose([x + upright.shape[1] / 2, y + upright.shape[0] / 2], [column + 0.5, row + 0.5], atol=1e-9)
+
+
+def test_a_mirrored_image_has_no_pose() -> None:
+    assert frames.turned_by_exif(random_pose(np.random.default_rng(7)), 5) is None

@@ -204,6 +204,7 @@ def _scale(georef: Mapping[str, Any]) -> dict[str, Any]:
         "gps_used",
         "gps_rejected",
         "depth",
+        "device",
     )
     return {key: georef.get(key) for key in keys}
 

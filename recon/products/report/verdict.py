@@ -157,7 +157,7 @@ def judge(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {"level": level, "headline": _HEADLINES[level], "reasons": reasons}
 
 
-_SOURCES = {"gps": "GPS", "depth": "measured depth"}
+_SOURCES = {"gps": "GPS", "depth": "measured depth", "device": "the device's poses"}
 
 
 def scale_source(scale: Mapping[str, Any]) -> str:

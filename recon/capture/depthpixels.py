@@ -1,0 +1,101 @@
+"""Pixels of depth and confidence images as devices store them: PNG, TIFF, OpenEXR, and bare numbers compressed with LZFSE or zlib."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from recon.capture.pixels import check_size
+from recon.errors import InputError
+
+try:
+    import OpenEXR
+except ImportError:
+    OpenEXR = None
+try:
+    import lzfse
+except ImportError:
+    lzfse = None
+
+BARE = (".depth", ".conf")
+_CHANNELS = ("R", "Y", "Z", "G")
+"""Of an EXR image the first of these holds the depth: Record3D repeats it in R, G and B."""
+_INSTALL = "pip install 'recon[tablet]'"
+
+
+def read_pixels(file: Path | IO[bytes], bare: Any, max_pixels: int, size: tuple[int, int] | None = None) -> NDArray[Any]:
+    """(h, w) uint16 (whatever integers there are) or float32. Raises InputError for damage, and where a library is missing.
+
+    Bare numbers are of the type ``bare``, and of ``size`` (width, height).
+    """
+    suffix = file.suffix.lower() if isinstance(file, Path) else ".png"
+    if isinstance(file, Path) and suffix == ".exr":
+        pixels = _exr(file, max_pixels)
+    elif isinstance(file, Path) and suffix in BARE:
+        pixels = _bare(file, np.dtype(bare), max_pixels, size)
+    else:
+        pixels = _picture(file, max_pixels)
+    if pixels.ndim != 2 or pixels.dtype.kind not in "uif":
+        raise InputError(f"{pixels.ndim - 1} channels of {pixels.dtype}: no depth")
+    return pixels.astype(np.float32, copy=False) if pixels.dtype.kind == "f" else np.clip(pixels, 0, 65535).astype(np.uint16)
+
+
+def _picture(file: Path | IO[bytes], max_pixels: int) -> NDArray[Any]:
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=("PNG", "TIFF")) as image:
+            check_size(image.width, image.height, max_pixels)
+            return np.asarray(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"damaged: {error}") from None
+
+
+def _exr(path: Path, max_pixels: int) -> NDArray[np.float32]:
+    if OpenEXR is None:
+        raise InputError(f"EXR images can't be read without OpenEXR: {_INSTALL}")
+    try:
+        low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
+        check_size(int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1, max_pixels)
+        channels = OpenEXR.File(str(path), separate_channels=True).channels()
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(f"damaged: {str(error).splitlines()[0].replace(str(path), path.name)}") from None
+    name = next((name for name in _CHANNELS if name in channels), None) or next(iter(channels), None)
+    if name is None:
+        raise InputError("an EXR image without channels")
+    return np.asarray(channels[name].pixels, np.float32)
+
+
+def _bare(path: Path, kind: np.dtype[Any], max_pixels: int, size: tuple[int, int] | None) -> NDArray[Any]:
+    if size is None:
+        raise InputError("nothing states its width and height")
+    width, height = size
+    check_size(width, height, max_pixels)
+    wanted = width * height * kind.itemsize
+    raw = _unpacked(path.read_bytes(), wanted)
+    if len(raw) != wanted:
+        raise InputError(f"{len(raw)} bytes of depth are not {width} x {height} of {kind}")
+    return np.frombuffer(raw, kind.newbyteorder("<")).reshape(height, width)
+
+
+def _unpacked(packed: bytes, wanted: int) -> bytes:
+    """LZFSE's blocks start with bvx, zlib's stream with 0x78; what is as long as it should be is not compressed."""
+    if len(packed) == wanted and not packed.startswith(b"bvx"):
+        return packed
+    if packed[:1] == b"\x78":
+        try:
+            return zlib.decompressobj().decompress(packed, wanted + 1)
+        except zlib.error as error:
+            raise InputError(f"damaged: {error}") from None
+    if lzfse is None:
+        raise InputError(f"Record3D's depth can't be read without lzfse: {_INSTALL}")
+    if int.from_bytes(packed[4:8], "little") > wanted:  # what the first block says it unpacks to
+        raise InputError(f"it unpacks to more than the {wanted} bytes that it should")
+    try:
+        return bytes(lzfse.decompress(packed))
+    except (lzfse.error, MemoryError):
+        raise InputError("damaged: no LZFSE stream") from None
