@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recon.capture import photos, pixels, quality, video
 from recon.capture.flightpath import track_of
+from recon.capture.panorama import closes, nadir_mask
 from recon.capture.photos import Header
 from recon.capture.quality import Quality
 from recon.capture.records import ImageRecord
@@ -36,6 +37,9 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
         name = file.name + header.stored_suffix(file.name)
         grey, mask = _converted(path, out / "images" / name, config.max_pixels)
         header = replace(header, width=grey.shape[1], height=grey.shape[0])
+    projection = header.projection or ("equirectangular" if closes(grey) else "perspective")
+    if mask is None and projection == "equirectangular" and config.nadir_mask_deg:
+        mask = nadir_mask(header.width, header.height, config.nadir_mask_deg)
     if mask is not None:
         pixels.write_png(out / "masks" / f"{name}.png", mask)
     measured = quality.measure(grey)
@@ -46,9 +50,10 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
         sha256=file.sha256,
         width=header.width,
         height=header.height,
-        camera=header.camera,
-        focal_px=header.focal_px,
-        focal_source=header.focal_source,
+        camera=header.camera + (" 360" if projection == "equirectangular" else ""),
+        focal_px=None if projection == "equirectangular" else header.focal_px,
+        focal_source="none" if projection == "equirectangular" else header.focal_source,
+        projection=projection,
         captured_at=header.captured_at,
         gps=header.gps,
         gimbal_deg=header.gimbal_deg,
@@ -59,8 +64,9 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
     return record, measured
 
 
-def take_video(file: SourceFile, out: Path, config: Ingest, telemetry: SourceFile | None = None) -> dict[str, Any]:
-    """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it.
+def take_video(file: SourceFile, shard: int, out: Path, config: Ingest, telemetry: SourceFile | None = None) -> dict[str, Any]:
+    """Put a video under ``out/videos`` (and a panorama's mask under ``out/masks``); the row of ``videos.json``. Raises InputError
+    with the reason to skip it.
 
     ``telemetry`` is what its device wrote beside it.
     """
@@ -69,6 +75,9 @@ def take_video(file: SourceFile, out: Path, config: Ingest, telemetry: SourceFil
     copy(Path(file.path), out / stored)
     track = track_of(file, telemetry, info.duration_s)
     row = {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
+    if info.projection == "equirectangular" and config.nadir_mask_deg:
+        pixels.write_png(out / "masks" / f"{file.name}.png", nadir_mask(info.width, info.height, config.nadir_mask_deg))
+        row["mask"] = f"ingest/{shard}/masks/{file.name}.png"
     return {**row, "telemetry": None if track is None else track.as_json()}
 
 

@@ -46,6 +46,8 @@ class ImageRecord(Record):
     """Images with the same key were taken by one physical camera at one zoom and size, and share intrinsics."""
     focal_px: float | None = None
     focal_source: Literal["exif", "exif_35mm", "device", "none"] = "none"
+    projection: Literal["perspective", "equirectangular"] = "perspective"
+    """Equirectangular: a whole panorama, its middle column ahead."""
     sequence: str | None = None
     """Name of the video (or burst) it belongs to; frames of a sequence are matched with their neighbours."""
     frame: int | None = None

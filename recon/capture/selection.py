@@ -142,6 +142,8 @@ def write_frame(
         width=rgb.shape[1],
         height=rgb.shape[0],
         camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+        projection=video.get("projection", "perspective"),
+        mask=video.get("mask"),
         sequence=video["name"],
         frame=frame.index,
         timestamp_s=round(frame.timestamp_s, 6),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.capture.names import shown
+from recon.capture.panorama import Projection, closes, projection_of_video
 from recon.capture.pixels import check_size, shrink
 from recon.errors import InputError, NotFound
 
@@ -45,6 +46,7 @@ class VideoInfo:
     captured_at: str | None
     camera: str
     """Make and model where the container names them."""
+    projection: Projection = "perspective"
 
 
 class Frame:
@@ -160,6 +162,7 @@ def probe(path: Path, max_pixels: int) -> VideoInfo:
             frames=frames,
             captured_at=tags.get("com.apple.quicktime.creationdate", tags.get("creation_time")),
             camera=f"{make} {model}".strip(),
+            projection=projection_of_video(path, width, height) or ("equirectangular" if closes(frame.grey(width)) else "perspective"),
         )
 
 

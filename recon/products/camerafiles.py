@@ -77,13 +77,16 @@ def write_cameras_csv(
                 ["", "", ""] if degrees is None else [f"{degrees[number, 0]:.9f}", f"{degrees[number, 1]:.9f}", f"{degrees[number, 2]:.4f}"]
             )
             residual = residuals.get(image.name, {}).get("residual_px")
-            focal = f"{model.cameras[image.camera_id].mean_focal_length():.4f}"
+            sphere = image.camera.is_spherical()
+            focal = "" if sphere else f"{model.cameras[image.camera_id].mean_focal_length():.4f}"
             fit = [cameras.get(image.name, ""), focal, image.num_points3D, "" if residual is None else f"{residual:.4f}"]
             table.writerow([image.name, *(f"{value:.6f}" for value in centers[number]), *angles, *where, *fit])
 
 
 def _intrinsics(camera: pycolmap.Camera) -> dict[str, Any]:
     """nerfstudio's fields of a camera; pixel origin at the first pixel's corner, as COLMAP's."""
+    if camera.is_spherical():
+        return {"camera_model": "EQUIRECTANGULAR", "w": camera.width, "h": camera.height}
     names = _DISTORTION[camera.model.name]
     values = [float(camera.params[index]) for index in camera.extra_params_idxs()]
     return {

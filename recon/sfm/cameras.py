@@ -45,6 +45,10 @@ def shared_params(cameras: Collection[str], options: Camera) -> list[str]:
 
 def _camera(number: int, records: list[ImageRecord], options: Camera) -> pycolmap.Camera:
     width, height = records[0].width, records[0].height
+    if records[0].projection == "equirectangular":  # whatever model is asked for others
+        sphere = pycolmap.Camera(camera_id=number, model="EQUIRECTANGULAR", width=width, height=height, params=[width, height])
+        sphere.has_prior_focal_length = True
+        return sphere
     model = _AUTO_MODEL if options.model == "auto" else options.model
     known = [record.focal_px for record in records if record.focal_px]
     focal = float(np.median(known)) if known else _GUESSED_FOCAL * max(width, height)

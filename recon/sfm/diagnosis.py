@@ -66,10 +66,13 @@ def _turn_error_px(
     rays1, rays2 = _rays(pixels1, first, factor), _rays(pixels2, second, factor)
     u, _, vt = np.linalg.svd(rays2.T @ rays1)
     rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    return float(np.median(np.linalg.norm(rays2 - rays1 @ rotation.T, axis=1)) * second.mean_focal_length() * factor)
+    pixels_a_radian = second.width / (2 * np.pi) if second.is_spherical() else second.mean_focal_length() * factor
+    return float(np.median(np.linalg.norm(rays2 - rays1 @ rotation.T, axis=1)) * pixels_a_radian)
 
 
 def _rays(pixels: NDArray[np.float64], camera: pycolmap.Camera, factor: float) -> NDArray[np.float64]:
+    if camera.is_spherical():
+        return np.asarray(camera.cam_ray_from_img(pixels))
     centre = np.array([camera.principal_point_x, camera.principal_point_y])
     rays = np.column_stack([(pixels - centre) / (camera.mean_focal_length() * factor), np.ones(len(pixels))])
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))

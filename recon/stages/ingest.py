@@ -66,7 +66,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         try:
             if shard["kind"] == "video":
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
-                videos.append(take_video(file, out, config.ingest, beside))
+                videos.append(take_video(file, int(shard["index"]), out, config.ingest, beside))
             else:
                 record, measured = take_photo(file, int(shard["index"]), out, config.ingest)
                 if name in shard["depth"] or name in shard["calibration"]:
@@ -101,4 +101,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=4)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=5)
