@@ -71,6 +71,9 @@ class VideoFound(Record):
     keyframes_estimated: int
     sample: SampleFound | None
     telemetry: TelemetryFound | None = None
+    projection: Literal["perspective", "equirectangular"] = "perspective"
+    notes: tuple[str, ...] = ()
+    """What of the file is not used."""
 
 
 class IgnoredFile(Record):
@@ -206,6 +209,8 @@ def _video_found(file: SourceFile, info: VideoInfo, config: Config, beside: Sour
         frames=info.frames,
         keyframes_estimated=max(2, min(keyframes, info.frames or keyframes)),
         sample=sample_video(file, info, config),
+        projection=info.projection,
+        notes=info.notes,
         telemetry=_telemetry_found(track_of(file, beside, info.duration_s)),
     )
 
@@ -280,6 +285,7 @@ def _warnings(
     for row in videos:
         if row.sample:
             yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
+        yield from (f"{row.source}: {note}" for note in row.notes)
         if row.telemetry:
             yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
     if headers and not any(header.focal_px for _, header in headers):

@@ -78,6 +78,9 @@ def take_video(file: SourceFile, shard: int, out: Path, config: Ingest, telemetr
     if info.projection == "equirectangular" and config.nadir_mask_deg:
         pixels.write_png(out / "masks" / f"{file.name}.png", nadir_mask(info.width, info.height, config.nadir_mask_deg))
         row["mask"] = f"ingest/{shard}/masks/{file.name}.png"
+    elif info.lens:
+        pixels.write_png(out / "masks" / f"{file.name}.png", info.lens.mask(info.width, info.height))
+        row["mask"] = f"ingest/{shard}/masks/{file.name}.png"
     return {**row, "telemetry": None if track is None else track.as_json()}
 
 

@@ -43,7 +43,7 @@ def projection_of_photo(xmp: bytes, width: int, height: int) -> Projection | Non
 
 
 def projection_of_video(path: Path, width: int, height: int) -> Projection | None:
-    """What the container's boxes say; None where they say nothing. InputError for stereo, and for other projections than equirectangular."""
+    """What the container's boxes say; None where they say nothing. InputError for stereo and other projections."""
     index = _index(path)
     if _UUID in index:
         said = dict(_V1.findall(index[index.index(_UUID) :][:20_000]))

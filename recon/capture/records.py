@@ -30,6 +30,15 @@ class Gps(Record):
     """Horizontal and vertical standard deviation, where the device states them."""
 
 
+class Lens(Record):
+    """Intrinsics that a device states whole: they are taken as they are."""
+
+    model: str
+    """COLMAP's name."""
+    params: tuple[float, ...]
+    """In COLMAP's order, pixels of the upright image."""
+
+
 class ImageRecord(Record):
     """One usable image, upright."""
 
@@ -46,6 +55,7 @@ class ImageRecord(Record):
     """Images with the same key were taken by one physical camera at one zoom and size, and share intrinsics."""
     focal_px: float | None = None
     focal_source: Literal["exif", "exif_35mm", "device", "none"] = "none"
+    lens: Lens | None = None
     projection: Literal["perspective", "equirectangular"] = "perspective"
     """Equirectangular: a whole panorama, its middle column ahead."""
     sequence: str | None = None

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.capture import pixels, quality
+from recon.capture import aria, pixels, quality
 from recon.capture.duplicates import near_duplicates
 from recon.capture.keyframes import Candidate, Chooser, Seen
-from recon.capture.records import ImageRecord, write_json
+from recon.capture.records import ImageRecord, Lens, write_json
 from recon.capture.telemetry import TRACK_FILE, Track
 from recon.capture.video import Frame, Frames
 from recon.config import Select
@@ -134,6 +134,7 @@ def write_frame(
     path, rgb = folder / name, frame.rgb()
     pixels.write_jpeg(path, rgb)
     track = Track.of(video) if track is None else track
+    lens = Lens(model=aria.MODEL, params=video["lens"]["params"]) if video.get("lens") else None
     return ImageRecord(
         name=name,
         file=f"{locator}/{name}",
@@ -142,6 +143,9 @@ def write_frame(
         width=rgb.shape[1],
         height=rgb.shape[0],
         camera=" ".join(filter(None, ["video", video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])),
+        focal_px=lens.params[0] if lens else None,
+        focal_source="device" if lens else "none",
+        lens=lens,
         projection=video.get("projection", "perspective"),
         mask=video.get("mask"),
         sequence=video["name"],
@@ -176,7 +180,8 @@ def _refuse_empty(source: str, seen: Seen) -> None:
 
 
 def _warnings(video: dict[str, Any], frames: Frames, seen: Seen, kept: int, thinned: int) -> list[str]:
-    source, warnings = video["source"], []
+    source = video["source"]
+    warnings = [f"{source}: {note}" for note in video.get("notes", ())]
     lost = (video["frames"] or 0) - frames.decoded
     if frames.bad_packets or lost > max(2, 0.01 * frames.decoded):
         warnings.append(f"{source}: damaged; {frames.decoded} frames were decoded, {max(lost, frames.bad_packets)} are lost")

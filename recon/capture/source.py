@@ -23,7 +23,7 @@ from recon.storage import sha256_of
 SOURCE_FILE = "source.json"
 PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
 RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
-VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
+VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp", ".vrs"])
 TELEMETRY_SUFFIXES = frozenset([".srt"])
 _UNSTITCHED_SUFFIXES = frozenset([".insv", ".insp", ".360"])
 _UNSTITCHED = "the two pictures of a 360 camera, not stitched: export it as equirectangular (2:1) with the camera's own program"

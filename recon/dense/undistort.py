@@ -15,6 +15,8 @@ MAX_HALF_FOV_DEG = 58.0
 _BORDER_SAMPLES = 65
 _GRID_PX = 8
 _BAND_ROWS = 256
+_SAME_SIDE = 0.9
+"""Cosine between where a pixel lies, from the principal point, and where it looks: a real lens bends towards its axis or away from it."""
 
 
 class Undistorter:
@@ -122,6 +124,10 @@ def _normalized(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray
     back = camera.img_from_cam(np.column_stack([np.nan_to_num(points), np.ones(len(points))]))
     # the inversion is iterative and returns something beyond its range too: what does not project back is no solution
     ok = np.isfinite(points).all(1) & (np.abs(back - pixels).max(1) < 0.5)
+    # nor is one on another side of the axis: polynomials of a high degree come back there
+    away = pixels - (camera.principal_point_x, camera.principal_point_y)
+    lengths = np.linalg.norm(away, axis=1) * np.linalg.norm(points, axis=1)
+    ok &= (away * points).sum(1) >= _SAME_SIDE * lengths
     return np.where(ok[:, None], points, np.nan)
 
 
