@@ -80,7 +80,7 @@ class Recording:
 
     def lens(self) -> ColourLens | None:
         """None where the recording has no calibration of the lens model that we know."""
-        found = self._calibration()
+        found = self.calibration()
         if found is None or str(found.get_model_name()).rsplit(".", 1)[-1] != "FISHEYE624":
             return None
         scale = self.width / float(found.get_image_size()[0])
@@ -88,13 +88,14 @@ class Recording:
 
     def cam_from_device(self) -> NDArray[np.float64] | None:
         """(4, 4) of the upright camera."""
-        found = self._calibration()
+        found = self.calibration()
         if found is None:
             return None
         stored_from_device = np.linalg.inv(found.get_transform_device_camera().to_matrix())
         return np.asarray(UPRIGHT_FROM_STORED @ stored_from_device)
 
-    def _calibration(self) -> Any:
+    def calibration(self) -> Any:
+        """The library's own object, of the stored frame; None where there is none."""
         device = self._provider.get_device_calibration()
         return None if device is None else device.get_camera_calib(_COLOUR)
 

@@ -9,6 +9,7 @@ from recon.config import Camera
 from recon.errors import NoParallax
 from recon.evaluate.poses import pose_errors
 from recon.features.store import Features
+from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
 from recon.sfm.cameras import cameras_of
 from recon.sfm.diagnosis import check_pairs
@@ -65,3 +66,34 @@ def test_panoramas_from_one_spot_have_no_parallax(rng):
     records, cameras, features, pairs, _ = walk(5, 0.0, 0.5, rng)
     with pytest.raises(NoParallax, match="only turned"):
         check_pairs(records, cameras, features, pairs)
+
+
+@pytest.mark.parametrize("focal", [330.0, 420.0, 600.0])
+@pytest.mark.parametrize("step_m", [0.0, 0.3])
+def test_a_fisheye_that_only_turned_is_told_from_one_that_moved(focal, step_m, rng):
+    """Of an unknown lens: its images are taken for a pinhole's at first."""
+    lens = pycolmap.Camera(model="OPENCV_FISHEYE", width=900, height=1200, params=[focal, focal, 450, 600, 0.02, -0.01, 0, 0])
+    directions = rng.normal(size=(3000, 3))
+    xyz = directions / np.linalg.norm(directions, axis=1, keepdims=True) * rng.uniform(2, 6, (3000, 1))
+    seen, records, features = {}, [], {}
+    for n in range(5):
+        turn = pycolmap.Rotation3d(np.array([0.03 * n, 0.2 * n, 0.0]))
+        pixels = lens.img_from_cam(pycolmap.Rigid3d(turn, -(turn.matrix() @ np.array([step_m * n, 0.0, 0.0]))) * xyz)
+        pixels += rng.normal(0, 0.4, pixels.shape)
+        inside = np.flatnonzero((pixels > 0).all(1) & (pixels < (900, 1200)).all(1))
+        seen[n], name = inside, f"{n}"
+        keypoints = np.column_stack([pixels[inside], np.full((len(inside), 1), 3.0), np.zeros(len(inside))]).astype(np.float32)
+        features[name] = Features(keypoints, np.zeros((len(inside), 128), np.uint8), np.zeros((len(inside), 3), np.uint8))
+        records.append(ImageRecord(name=name, file="x", source=name, sha256="", width=900, height=1200, camera="a"))
+    pairs = []
+    for n in range(4):
+        _, a, b = np.intersect1d(seen[n], seen[n + 1], return_indices=True)
+        nothing = np.zeros((3, 3))
+        matches = np.column_stack([a, b]).astype(np.uint32)
+        pairs.append(PairMatches(f"{n}", f"{n + 1}", matches, len(a), 2, nothing, nothing, nothing, np.full((3, 4), np.nan), 5.0))
+    cameras = cameras_of(records, Camera())
+    if step_m:
+        check_pairs(records, cameras, features, pairs)
+    else:
+        with pytest.raises(NoParallax, match="only turned"):
+            check_pairs(records, cameras, features, pairs)
