@@ -5,6 +5,7 @@ import pycolmap
 import pytest
 
 from recon.capture.panorama import nadir_mask
+from recon.capture.records import ImageRecord, ImageSet
 from recon.dense.covisibility import SparsePoints
 from recon.dense.sides import FIELD_DEG, sides
 from recon.dense.view import View
@@ -14,6 +15,7 @@ from recon.simulate.panorama import panorama_camera
 from recon.simulate.render import render, sees
 from recon.simulate.scenes import room_scene
 from recon.simulate.write import truth_model
+from recon.surface.photos import registered_photos
 
 CAMERA = panorama_camera((640, 320))
 CENTER = np.array([0.3, -0.4, 1.4])
@@ -77,3 +79,23 @@ def test_a_side_sees_the_panoramas_points_that_lie_in_it(rng):
         inside = (in_view[:, 2] > 0) & (tangent < np.tan(np.radians(FIELD_DEG / 2)))
         assert set(seen) == set(np.flatnonzero(inside))
     assert len(set(np.concatenate(points.seen))) == len(xyz)
+
+
+def test_a_panorama_lends_its_colours_through_its_views(tmp_path):
+    cam_from_world = pose(look_at(CENTER, AHEAD), CENTER)
+    model = truth_model(CAMERA, ["a"], [cam_from_world])
+    record = ImageRecord(
+        name="a", file="select/0/a", source="a", sha256="", width=640, height=320, camera="c", projection="equirectangular", sharpness=0.7
+    )
+    views = []
+    for side in sides(CAMERA, 100)[:2]:
+        at = of_side(side, cam_from_world)
+        K, R, t = side.camera.calibration_matrix(), at.rotation.matrix(), np.array(at.translation)
+        views.append(View(f"a/{side.name}", tmp_path / side.name, None, 100, 100, K, R, t, part_of="a"))
+    photos = registered_photos(model, ImageSet([record], {}), views)
+    assert [photo.name for photo in photos] == ["a/front", "a/right"]
+    assert [photo.camera.model_name for photo in photos] == ["PINHOLE", "PINHOLE"]
+    seen = photos[0].project(np.array([AHEAD, CENTER - (AHEAD - CENTER)]), 100)
+    np.testing.assert_allclose(seen[0], [50, 50], atol=1e-6)
+    assert np.isnan(seen[1]).all()
+    np.testing.assert_allclose([photo.center for photo in photos], [CENTER] * 2, atol=1e-12)
