@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from recon.capture import photos, quality, video
+from recon.capture import panorama, photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.duplicates import distance_m
 from recon.capture.flightpath import track_of
@@ -39,6 +40,7 @@ class CameraFound(Record):
     height: int
     focal_px: float | None
     focal_source: Literal["exif", "exif_35mm", "none"]
+    projection: Literal["perspective", "equirectangular"] = "perspective"
 
 
 class TelemetryFound(Record):
@@ -175,6 +177,9 @@ def _headers(
             header = photos.read_header(Path(file.path), config.ingest.max_pixels)
             if min(header.width, header.height) < config.ingest.min_size_px:
                 raise InputError(f"{header.width} x {header.height} pixels: too small")
+            if header.projection is None and panorama.may_close(header.width, header.height):
+                preview = photos.read_preview(Path(file.path), quality.ANALYSIS_PX, config.ingest.max_pixels)
+                header = replace(header, projection="equirectangular" if panorama.closes(preview) else None)
             headers.append((file, header))
         except InputError as error:
             ignored.append(IgnoredFile(source=file.relative, reason=str(error)))
@@ -246,6 +251,7 @@ def _cameras(headers: Iterable[Header]) -> tuple[CameraFound, ...]:
             height=rows[key].height,
             focal_px=rows[key].focal_px,
             focal_source=rows[key].focal_source,
+            projection=rows[key].projection or "perspective",
         )
         for key, n in count.most_common()
     )
@@ -288,7 +294,7 @@ def _warnings(
         yield from (f"{row.source}: {note}" for note in row.notes)
         if row.telemetry:
             yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
-    if headers and not any(header.focal_px for _, header in headers):
+    if headers and not any(header.focal_px or header.projection for _, header in headers):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
     if headers and with_gps < 3 and not depth and not any(row.telemetry and row.telemetry.positions for row in videos):

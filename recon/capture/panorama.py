@@ -70,7 +70,7 @@ def projection_of_video(path: Path, width: int, height: int) -> Projection | Non
 def closes(grey: NDArray[np.uint8]) -> bool:
     """Whether an (H, W) picture of 2:1 is a whole panorama: its left side goes on at its right, and its top and bottom rows are points."""
     height, width = grey.shape
-    if abs(width / height - 2) > 0.01:
+    if not may_close(width, height):
         return False
     columns = min(_SIZE_PX, width)
     small = cv2.resize(grey, (columns, columns // 2), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -80,6 +80,11 @@ def closes(grey: NDArray[np.uint8]) -> bool:
     usual = float(np.median(steps[middle].mean(axis=0)))
     rows = steps.mean(axis=1)
     return usual > 0.2 and seam < _SEAM * usual and max(float(rows[0]), float(rows[-1])) < _POLE * float(np.median(rows))
+
+
+def may_close(width: int, height: int) -> bool:
+    """Whether the shape is that of a whole panorama."""
+    return abs(width / height - 2) <= 0.01
 
 
 def nadir_mask(width: int, height: int, nadir_deg: float) -> NDArray[np.uint8]:

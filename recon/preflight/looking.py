@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from recon.capture import photos, quality
 from recon.capture.keyframes import Candidate, Chooser
-from recon.capture.panorama import closes
 from recon.capture.photos import Header
 from recon.capture.pixels import shrink
 from recon.capture.records import ImageRecord
@@ -80,7 +79,7 @@ def _photo(file: SourceFile, header: Header, config: Config) -> Seen | None:
         return None  # damage inside a file: ingest says so
     scale = max(grey.shape) / max(header.width, header.height)
     record = _record(file.relative, grey, header.camera, header.focal_px and header.focal_px * scale)
-    projection = header.projection or ("equirectangular" if closes(grey) else "perspective")
+    projection = header.projection or "perspective"
     return _seen(record.model_copy(update={"gps": header.gps, "gimbal_deg": header.gimbal_deg, "projection": projection}), grey, config)
 
 

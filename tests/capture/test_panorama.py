@@ -12,6 +12,7 @@ from recon.capture.source import open_source
 from recon.capture.video import probe
 from recon.config import Ingest
 from recon.errors import EmptyCapture, InputError
+from recon.inspect import inspect
 from recon.simulate import simulate
 from recon.simulate.panorama import SPHERICAL_UUID
 
@@ -53,6 +54,17 @@ def test_without_metadata_the_seam_tells(capture, tmp_path):
     turned = np.roll(np.asarray(pixels), 50, axis=1)
     assert closes(turned[..., 1])
     assert not closes(turned[:48, :96, 1])
+
+
+def test_inspect_says_what_is_a_panorama(capture, tmp_path):
+    with Image.open(capture / "images" / "0000.jpg") as photo:
+        photo.save(tmp_path / "bare.png")
+    for path in (capture / "images", tmp_path / "bare.png"):
+        found = inspect(open_source(path, tmp_path / "w", hashed=False), preflight=False)
+        assert [camera.projection for camera in found.cameras] == ["equirectangular"]
+        assert not any("focal length" in warning for warning in found.warnings)
+    found = inspect(open_source(capture / "video" / "walk.mp4", tmp_path / "w", hashed=False), preflight=False)
+    assert found.videos[0].projection == "equirectangular"
 
 
 @pytest.mark.parametrize("seed", range(4))
