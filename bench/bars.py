@@ -303,6 +303,13 @@ def everyframe(data: Path, work: Path) -> list[Row]:
     return everyframe(data, work)
 
 
+def wide(data: Path, work: Path) -> list[Row]:
+    """Issue 6, bars 5 and 6: fisheye, 360 and Project Aria."""
+    from bench.wide import wide
+
+    return wide(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -333,7 +340,7 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
-    "errors": errors, "linear": linear, "telemetry": telemetry, "ladder": ladder, "pairs": pairs, "preflight": preflight,
+    "errors": errors, "linear": linear, "telemetry": telemetry, "wide": wide, "ladder": ladder, "pairs": pairs, "preflight": preflight,
     "learned": learned, "recognition": recognition, "everyframe": everyframe,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
     "viewer": _viewer,

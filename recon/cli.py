@@ -219,7 +219,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def simulate(
-    kind: Annotated[str, typer.Argument(help="drone, object, room or glasses.")],
+    kind: Annotated[str, typer.Argument(help="drone, object, room, glasses or panorama.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the capture and its truth.")],
     images: Annotated[int | None, typer.Option(help="Number of photos, or of frames of a video.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels.")] = None,

@@ -26,6 +26,9 @@ class Ingest(Section):
     depth_unit_m: float | None = Field(
         None, gt=0, le=1, description="metres a unit of 16-bit depth images; None: as a file beside them states, else a millimetre"
     )
+    nadir_mask_deg: float = Field(
+        30.0, ge=0, lt=90, description="of a panorama so many degrees from straight down are not used: operator, tripod"
+    )
 
 
 class Select(Section):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from recon.capture import photos, quality, video
+from recon.capture import panorama, photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.devicesample import DeviceFound, devices_found
 from recon.capture.duplicates import distance_m
@@ -43,6 +44,7 @@ class CameraFound(Record):
     height: int
     focal_px: float | None
     focal_source: Literal["exif", "exif_35mm", "none"]
+    projection: Literal["perspective", "equirectangular"] = "perspective"
 
 
 class TelemetryFound(Record):
@@ -75,6 +77,9 @@ class VideoFound(Record):
     keyframes_estimated: int
     sample: SampleFound | None
     telemetry: TelemetryFound | None = None
+    projection: Literal["perspective", "equirectangular"] = "perspective"
+    notes: tuple[str, ...] = ()
+    """What of the file is not used."""
 
 
 class IgnoredFile(Record):
@@ -196,6 +201,9 @@ def _headers(
             header = photos.read_header(Path(file.path), config.ingest.max_pixels)
             if min(header.width, header.height) < config.ingest.min_size_px:
                 raise InputError(f"{header.width} x {header.height} pixels: too small")
+            if header.projection is None and panorama.may_close(header.width, header.height):
+                preview = photos.read_preview(Path(file.path), quality.ANALYSIS_PX, config.ingest.max_pixels)
+                header = replace(header, projection="equirectangular" if panorama.closes(preview) else None)
             headers.append((file, header))
         except InputError as error:
             ignored.append(IgnoredFile(source=file.relative, reason=str(error)))
@@ -230,6 +238,8 @@ def _video_found(file: SourceFile, info: VideoInfo, config: Config, beside: Sour
         frames=info.frames,
         keyframes_estimated=max(2, min(keyframes, info.frames or keyframes)),
         sample=sample_video(file, info, config),
+        projection=info.projection,
+        notes=info.notes,
         telemetry=_telemetry_found(track_of(file, beside, info.duration_s)),
     )
 
@@ -265,6 +275,7 @@ def _cameras(headers: Iterable[Header]) -> tuple[CameraFound, ...]:
             height=rows[key].height,
             focal_px=rows[key].focal_px,
             focal_source=rows[key].focal_source,
+            projection=rows[key].projection or "perspective",
         )
         for key, n in count.most_common()
     )
@@ -305,11 +316,16 @@ def _warnings(
     for row in videos:
         if row.sample:
             yield from _sample_warnings(f"frames of {row.source}", row.sample, quality.BLURRED_CODED)
+        yield from (f"{row.source}: {note}" for note in row.notes)
         if row.telemetry:
             yield from (f"{row.source}: {warning}" for warning in row.telemetry.warnings)
     for device in devices:
         yield from (f"{device.app}: {warning}" for warning in device.warnings)
-    if headers and not any(header.focal_px for _, header in headers) and not any(device.intrinsics for device in devices):
+    if (
+        headers
+        and not any(header.focal_px or header.projection for _, header in headers)
+        and not any(device.intrinsics for device in devices)
+    ):
         yield "no photo states its focal length; it will be estimated"
     with_gps = sum(header.gps is not None for _, header in headers)
     if headers and not metric_by:

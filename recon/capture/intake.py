@@ -16,6 +16,7 @@ from recon.capture import photos, pixels, quality, stray, video
 from recon.capture.devices import session_of
 from recon.capture.flightpath import track_of
 from recon.capture.framedepth import pack_frames
+from recon.capture.panorama import closes, nadir_mask
 from recon.capture.photos import Header
 from recon.capture.quality import Quality
 from recon.capture.records import ImageRecord
@@ -39,6 +40,9 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
         name = file.name + header.stored_suffix(file.name)
         grey, mask = _converted(path, out / "images" / name, config.max_pixels)
         header = replace(header, width=grey.shape[1], height=grey.shape[0])
+    projection = header.projection or ("equirectangular" if closes(grey) else "perspective")
+    if mask is None and projection == "equirectangular" and config.nadir_mask_deg:
+        mask = nadir_mask(header.width, header.height, config.nadir_mask_deg)
     if mask is not None:
         pixels.write_png(out / "masks" / f"{name}.png", mask)
     measured = quality.measure(grey)
@@ -49,9 +53,10 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
         sha256=file.sha256,
         width=header.width,
         height=header.height,
-        camera=header.camera,
-        focal_px=header.focal_px,
-        focal_source=header.focal_source,
+        camera=header.camera + (" 360" if projection == "equirectangular" else ""),
+        focal_px=None if projection == "equirectangular" else header.focal_px,
+        focal_source="none" if projection == "equirectangular" else header.focal_source,
+        projection=projection,
         captured_at=header.captured_at,
         gps=header.gps,
         gimbal_deg=header.gimbal_deg,
@@ -64,13 +69,15 @@ def take_photo(file: SourceFile, shard: int, out: Path, config: Ingest) -> tuple
 
 def take_video(
     file: SourceFile,
+    shard: int,
     out: Path,
     config: Ingest,
     telemetry: SourceFile | None = None,
     poses: Sequence[SourceFile] = (),
     frames: Sequence[DepthFiles] = (),
 ) -> dict[str, Any]:
-    """Put a video under ``out/videos``; the row of ``videos.json``. Raises InputError with the reason to skip it.
+    """Put a video under ``out/videos`` (and a panorama's mask under ``out/masks``); the row of ``videos.json``. Raises InputError
+    with the reason to skip it.
 
     ``telemetry`` is what its device wrote beside it; ``poses`` and ``frames`` what a tablet did, whose depth images are packed beside it.
     """
@@ -79,6 +86,12 @@ def take_video(
     copy(Path(file.path), out / stored)
     track = track_of(file, telemetry, info.duration_s)
     row = {"file": stored, "source": file.relative, "name": file.name, "sha256": file.sha256, **asdict(info)}
+    if info.projection == "equirectangular" and config.nadir_mask_deg:
+        pixels.write_png(out / "masks" / f"{file.name}.png", nadir_mask(info.width, info.height, config.nadir_mask_deg))
+        row["mask"] = f"ingest/{shard}/masks/{file.name}.png"
+    elif info.lens:
+        pixels.write_png(out / "masks" / f"{file.name}.png", info.lens.mask(info.width, info.height))
+        row["mask"] = f"ingest/{shard}/masks/{file.name}.png"
     row |= {"telemetry": None if track is None else track.as_json(), "device": None}
     if poses or frames:
         lying = info.rotation_deg in (90, 270)

@@ -7,7 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from recon.capture import dji, dronexmp, raw, rawpreview
 from recon.capture.exif import Exif, FocalSource, read_exif
 from recon.capture.names import shown
+from recon.capture.panorama import Projection, projection_of_photo
 from recon.capture.pixels import check_size
 from recon.capture.records import Gps
 from recon.capture.source import RAW_SUFFIXES
@@ -67,6 +68,8 @@ class Header:
     gimbal_deg: tuple[float, float, float] | None
     device: str = ""
     """Make and model."""
+    projection: Projection | None = None
+    """None where the photo does not say: its pixels may."""
 
     def stored_suffix(self, name: str) -> str:
         """What to append to a photo's name so that it ends as the format it is stored in: nothing, or a suffix."""
@@ -83,11 +86,13 @@ def read_header(path: Path, max_pixels: int) -> Header:
         width, height = image.size
         exif = image.getexif()
         known = read_exif(exif, width, height)
-        xmp = dronexmp.fields(_xmp(image), known.camera)
+        packet = _xmp(image)
+        xmp = dronexmp.fields(packet, known.camera)
         if exif.get(_ORIENTATION) in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow gives a TIFF's upright size
             width, height = height, width
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        return _header(form, width, height, _is_verbatim(image, path), known, xmp)
+        header = _header(form, width, height, _is_verbatim(image, path), known, xmp)
+        return replace(header, projection=projection_of_photo(packet, width, height))
 
 
 def _raw_header(path: Path, max_pixels: int) -> Header:

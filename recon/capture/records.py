@@ -47,6 +47,15 @@ class DevicePose(Record):
     """Standard deviation of the way between two images over its length, where nothing better is known."""
 
 
+class Lens(Record):
+    """Intrinsics that a device states whole: they are taken as they are."""
+
+    model: str
+    """COLMAP's name."""
+    params: tuple[float, ...]
+    """In COLMAP's order, pixels of the upright image."""
+
+
 class ImageRecord(Record):
     """One usable image, upright."""
 
@@ -65,6 +74,9 @@ class ImageRecord(Record):
     focal_source: Literal["exif", "exif_35mm", "device", "none"] = "none"
     principal_px: tuple[float, float] | None = None
     """Where the device states it."""
+    lens: Lens | None = None
+    projection: Literal["perspective", "equirectangular"] = "perspective"
+    """Equirectangular: a whole panorama, its middle column ahead."""
     sequence: str | None = None
     """Name of the video (or burst) it belongs to; frames of a sequence are matched with their neighbours."""
     frame: int | None = None

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.capture import pixels, quality
+from recon.capture import aria, pixels, quality
 from recon.capture.brackets import brackets
 from recon.capture.duplicates import near_duplicates
 from recon.capture.framedepth import FrameDepth
 from recon.capture.keyframes import Candidate, Chooser, Seen
 from recon.capture.maskimage import FrameMasks
-from recon.capture.records import FRAME_MASK, ImageRecord, write_json
+from recon.capture.records import FRAME_MASK, ImageRecord, Lens, write_json
 from recon.capture.telemetry import TRACK_FILE, Track
 from recon.capture.video import Frame, Frames
 from recon.config import Select
@@ -165,6 +165,7 @@ def write_frame(
     if mask is not None:
         pixels.write_png(folder / f"{name}{FRAME_MASK}", mask)
     chapter = video.get("chapter")
+    lens = Lens(model=aria.MODEL, params=video["lens"]["params"]) if video.get("lens") else None
     return ImageRecord(
         name=name,
         file=f"{locator}/{name}",
@@ -175,6 +176,10 @@ def write_frame(
         camera=" ".join(
             filter(None, ["video", chapter[0] if chapter else video["name"], video["camera"], f"{rgb.shape[1]}x{rgb.shape[0]}"])
         ),
+        focal_px=lens.params[0] if lens else None,
+        focal_source="device" if lens else "none",
+        lens=lens,
+        projection=video.get("projection", "perspective"),
         sequence=video["name"],
         chapter=tuple(chapter) if chapter else None,
         frame=frame.index,
@@ -183,7 +188,7 @@ def write_frame(
         gimbal_deg=track.gimbal_at(frame.timestamp_s) if track else None,
         sharpness=sharpness,
         brightness=brightness,
-        mask=None if mask is None else f"{locator}/{name}{FRAME_MASK}",
+        mask=video.get("mask") if mask is None else f"{locator}/{name}{FRAME_MASK}",
     )
 
 
@@ -209,7 +214,8 @@ def _refuse_empty(source: str, seen: Seen) -> None:
 
 
 def _warnings(video: dict[str, Any], frames: Frames, seen: Seen, kept: int, thinned: int) -> list[str]:
-    source, warnings = video["source"], []
+    source = video["source"]
+    warnings = [f"{source}: {note}" for note in video.get("notes", ())]
     lost = (video["frames"] or 0) - frames.decoded
     if frames.bad_packets or lost > max(2, 0.01 * frames.decoded):
         warnings.append(f"{source}: damaged; {frames.decoded} frames were decoded, {max(lost, frames.bad_packets)} are lost")

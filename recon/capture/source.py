@@ -24,8 +24,10 @@ from recon.errors import EmptyCapture, InputError, NotFound
 SOURCE_FILE = "source.json"
 PHOTO_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".webp", ".bmp"])
 RAW_SUFFIXES = frozenset([".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"])
-VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp"])
+VIDEO_SUFFIXES = frozenset([".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".3gp", ".vrs"])
 TELEMETRY_SUFFIXES = frozenset([".srt"])
+_UNSTITCHED_SUFFIXES = frozenset([".insv", ".insp", ".360"])
+_UNSTITCHED = "the two pictures of a 360 camera, not stitched: export it as equirectangular (2:1) with the camera's own program"
 _ARCHIVE_SUFFIXES = frozenset([".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".r3d"])
 RUN_FOLDER = ".recon"
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN"})
@@ -237,6 +239,8 @@ def _listed(path: Path, relative: str, size: int) -> SourceFile:
     kind, reason = kind_of(relative), ""
     if _is_archive(relative):
         reason = "an archive in the capture: unpack it, or pass a .zip alone"
+    elif PurePosixPath(relative).suffix.lower() in _UNSTITCHED_SUFFIXES:
+        reason = _UNSTITCHED
     elif kind == "ignored":
         reason = f"neither photo nor video ({PurePosixPath(relative).suffix.lower() or 'no suffix'})"
     elif size == 0:
@@ -250,7 +254,7 @@ def _is_archive(name: str) -> bool:
 
 def _is_wanted(name: str) -> bool:
     """Whether the name is that of a photo, a video or an archive."""
-    return is_media(name) or _is_archive(name)
+    return is_media(name) or _is_archive(name) or PurePosixPath(name).suffix.lower() in _UNSTITCHED_SUFFIXES
 
 
 def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
@@ -260,6 +264,8 @@ def _from_file(path: Path, workspace: Path) -> list[SourceFile]:
         return [_listed(path, path.name, path.stat().st_size), *_beside(path)]
     if path.suffix.lower() in (".zip", ".r3d") or zipfile.is_zipfile(path):
         return _from_zip(path, workspace)
+    if path.suffix.lower() in _UNSTITCHED_SUFFIXES:
+        raise InputError(f"{shown(path.name)} holds {_UNSTITCHED}")
     raise InputError(f"{shown(str(path))} is no photo, video or zip", "Pass a video, a photo, a folder of them, or a .zip")
 
 

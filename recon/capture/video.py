@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.capture import aria
 from recon.capture.names import shown
+from recon.capture.panorama import Projection, closes, projection_of_video
 from recon.capture.pixels import check_size, shrink
 from recon.errors import InputError, NotFound
 
@@ -47,6 +49,11 @@ class VideoInfo:
     captured_at: str | None
     camera: str
     """Make and model where the container names them."""
+    projection: Projection = "perspective"
+    lens: aria.ColourLens | None = None
+    """Where the device states its calibration."""
+    notes: tuple[str, ...] = ()
+    """What of the file is not used."""
 
 
 class Frame:
@@ -99,6 +106,11 @@ class Frames:
         self.bad_packets = 0
 
     def __iter__(self) -> Iterator[Frame]:
+        if self._path.suffix.lower() == aria.SUFFIX:
+            for frame in _recorded(aria.Recording(self._path)):
+                self.decoded += 1
+                yield frame
+            return
         with _opened(self._path) as container:
             stream = _video_stream(container, self._path)
             stream.thread_type = "AUTO"
@@ -136,6 +148,8 @@ def probe(path: Path, max_pixels: int) -> VideoInfo:
     Raises NotFound for a file that can't be read, TooLarge for frames of more than max_pixels, InputError for one that is no
     video, has no video stream, or of which no frame can be decoded (as when a recording broke off before its index was written).
     """
+    if path.suffix.lower() == aria.SUFFIX:
+        return _probe_recording(path, max_pixels)
     with _opened(path) as container:
         coded = _video_stream(container, path).codec_context
         check_size(coded.width, coded.height, max_pixels)
@@ -160,6 +174,7 @@ def probe(path: Path, max_pixels: int) -> VideoInfo:
             frames=frames,
             captured_at=tags.get("com.apple.quicktime.creationdate", tags.get("creation_time")),
             camera=_camera(tags),
+            projection=projection_of_video(path, width, height) or ("equirectangular" if closes(frame.grey(width)) else "perspective"),
         )
 
 
@@ -175,6 +190,10 @@ def _camera(tags: Mapping[str, str]) -> str:
 
 def sample(path: Path, info: VideoInfo, count: int) -> Iterator[Frame]:
     """About ``count`` frames spread over a video: those a seek lands on; of a short one, or one of unknown length, every so-manieth."""
+    if path.suffix.lower() == aria.SUFFIX:
+        recording = aria.Recording(path)
+        yield from _recorded(recording, range(0, recording.frames, max(1, recording.frames // count)))
+        return
     if not info.duration_s or not info.frames or info.frames <= _SHORT_FRAMES:
         stride = max(1, (info.frames or _SHORT_FRAMES) // count)
         yield from (frame for frame in islice(Frames(path), _SHORT_FRAMES) if frame.index % stride == 0)
@@ -194,6 +213,30 @@ def sample(path: Path, info: VideoInfo, count: int) -> Iterator[Frame]:
             if decoded is not None and decoded.time is not None and decoded.time != last_s:
                 last_s = decoded.time
                 yield Frame(number, decoded.time - start_s, decoded, decoded.rotation % 360)
+
+
+def _recorded(recording: aria.Recording, numbers: Iterable[int] | None = None) -> Iterator[Frame]:
+    for number, timestamp_s, rgb in recording.images(numbers):
+        yield Frame(number, timestamp_s, av.VideoFrame.from_ndarray(rgb, format="rgb24"), aria.ROTATION_DEG)
+
+
+def _probe_recording(path: Path, max_pixels: int) -> VideoInfo:
+    recording = aria.Recording(path)
+    check_size(recording.width, recording.height, max_pixels)
+    duration_s = float(recording.times_ns[-1] - recording.times_ns[0]) / 1e9
+    return VideoInfo(
+        width=recording.height,
+        height=recording.width,
+        codec="vrs",
+        rotation_deg=aria.ROTATION_DEG,
+        rate_hz=(recording.frames - 1) / duration_s if duration_s > 0 else None,
+        duration_s=duration_s,
+        frames=recording.frames,
+        captured_at=None,
+        camera="Project Aria",
+        lens=recording.lens(),
+        notes=recording.notes,
+    )
 
 
 def _opened(path: Path) -> Any:

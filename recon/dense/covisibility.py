@@ -44,8 +44,9 @@ class SparsePoints:
         seen = []
         for index, view in enumerate(views):
             wanted = only is None or index in only
-            observed = [point.point3D_id for point in image_of[view.name].get_observation_points2D()] if wanted else []
-            seen.append(np.unique(np.searchsorted(ids, np.array(observed, np.int64))))
+            observed = [point.point3D_id for point in image_of[view.image].get_observation_points2D()] if wanted else []
+            index_of = np.unique(np.searchsorted(ids, np.array(observed, np.int64)))
+            seen.append(index_of if view.part_of is None else index_of[_inside(view, xyz[index_of])])
         return cls(xyz, tuple(seen))
 
     @cached_property
@@ -63,6 +64,13 @@ class SparsePoints:
             others, counts = others[keep], counts[keep]
             result.append(others[np.lexsort((others, -counts))][:MAX_CANDIDATES].astype(np.int64))
         return result
+
+
+def _inside(view: View, xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which world points (N, 3) lie within the view: of a panorama a view shows a part."""
+    in_cam = xyz @ view.R.T + view.t
+    at = (in_cam @ view.K.T)[:, :2] / np.where(in_cam[:, 2:] > 0, in_cam[:, 2:], np.nan)
+    return np.asarray((at >= 0).all(1) & (at <= (view.width, view.height)).all(1))
 
 
 def stereo_neighbours(views: Sequence[View], points: SparsePoints, count: int, angles_deg: tuple[float, float]) -> list[list[int]]:

@@ -15,6 +15,8 @@ MAX_HALF_FOV_DEG = 58.0
 _BORDER_SAMPLES = 65
 _GRID_PX = 8
 _BAND_ROWS = 256
+_SAME_SIDE = 0.9
+"""Cosine between where a pixel lies, from the principal point, and where it looks: a real lens bends towards its axis or away from it."""
 
 
 class Undistorter:
@@ -33,7 +35,7 @@ class Undistorter:
 
         Raises InputError where the image has another size than its camera.
         """
-        self._check_size(pixels)
+        check_size(self.source, pixels)
         small = _resize(pixels, self._shrunk)
         return small if self._map is None else np.asarray(cv2.remap(small, *self._map, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
 
@@ -41,7 +43,7 @@ class Undistorter:
         """(h, w) 255 where the view may be used; None where it all may. ``mask`` is (H, W), zero: not to be used."""
         if mask is None:
             return None if self._inside.all() else self._inside.astype(np.uint8) * 255
-        self._check_size(mask)
+        check_size(self.source, mask)
         # a pixel that touches a masked one is masked: the average of both would belong to neither
         small = _resize(np.where(mask > 0, np.uint8(255), np.uint8(0)), self._shrunk)
         if self._map is not None:
@@ -67,12 +69,14 @@ class Undistorter:
             sx, sy = size[0] / self._shrunk[0], size[1] / self._shrunk[1]
         return np.asarray((columns + 0.5) * sx - 0.5, np.float32), np.asarray((rows + 0.5) * sy - 0.5, np.float32)
 
-    def _check_size(self, pixels: NDArray[np.uint8]) -> None:
-        if pixels.shape[:2] != (self.source.height, self.source.width):
-            raise InputError(
-                f"an image has {pixels.shape[1]}x{pixels.shape[0]} pixels, its camera {self.source.width}x{self.source.height}",
-                "Give the images that the model was made from",
-            )
+
+def check_size(camera: pycolmap.Camera, pixels: NDArray[np.uint8]) -> None:
+    """Raises InputError where an image has another size than its camera."""
+    if pixels.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            f"an image has {pixels.shape[1]}x{pixels.shape[0]} pixels, its camera {camera.width}x{camera.height}",
+            "Give the images that the model was made from",
+        )
 
 
 def pinhole_camera(camera: pycolmap.Camera, max_size_px: int) -> pycolmap.Camera:
@@ -81,7 +85,7 @@ def pinhole_camera(camera: pycolmap.Camera, max_size_px: int) -> pycolmap.Camera
     Without distortion this is the camera itself, resized. Raises InputError for a camera that is no perspective one.
     """
     if not camera.is_perspective():
-        raise InputError(f"camera model {camera.model_name} is no perspective camera", "Split panoramas into perspective views first")
+        raise InputError(f"camera model {camera.model_name} is no perspective camera", "Cut panoramas into views: recon.dense.sides")
     fx, fy = camera.focal_length_x, camera.focal_length_y
     if _is_pinhole(camera):
         width, height, left, top = camera.width, camera.height, camera.principal_point_x, camera.principal_point_y
@@ -120,6 +124,10 @@ def _normalized(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray
     back = camera.img_from_cam(np.column_stack([np.nan_to_num(points), np.ones(len(points))]))
     # the inversion is iterative and returns something beyond its range too: what does not project back is no solution
     ok = np.isfinite(points).all(1) & (np.abs(back - pixels).max(1) < 0.5)
+    # nor is one on another side of the axis: polynomials of a high degree come back there
+    away = pixels - (camera.principal_point_x, camera.principal_point_y)
+    lengths = np.linalg.norm(away, axis=1) * np.linalg.norm(points, axis=1)
+    ok &= (away * points).sum(1) >= _SAME_SIDE * lengths
     return np.where(ok[:, None], points, np.nan)
 
 

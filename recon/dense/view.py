@@ -19,7 +19,9 @@ class ViewRecord(Record):
     """One row of ``views.json``."""
 
     name: str
-    """The image's name in the COLMAP model."""
+    """The image's name in the COLMAP model; of a view that shows a part of it, IMAGE/SIDE."""
+    part_of: str | None = None
+    """The image of which it shows a part."""
     file: str
     """The undistorted image (lossless), relative to its shard's folder."""
     mask: str | None = None
@@ -49,6 +51,13 @@ class View:
     t: NDArray[np.float64]
     """(3,) translation of cam_from_world."""
     measured_path: Path | None = None
+    part_of: str | None = None
+    """The image of which it shows a part."""
+
+    @property
+    def image(self) -> str:
+        """Name in the COLMAP model of the image that it shows."""
+        return self.part_of or self.name
 
     @property
     def center(self) -> NDArray[np.float64]:
@@ -84,6 +93,7 @@ def read_views(inputs: Inputs) -> list[View]:
                     pose[:, :3],
                     pose[:, 3],
                     folder / record.measured if record.measured else None,
+                    record.part_of,
                 )
             )
     return views

@@ -79,7 +79,8 @@ def _photo(file: SourceFile, header: Header, config: Config) -> Seen | None:
         return None  # damage inside a file: ingest says so
     scale = max(grey.shape) / max(header.width, header.height)
     record = _record(file.relative, grey, header.camera, header.focal_px and header.focal_px * scale)
-    return _seen(record.model_copy(update={"gps": header.gps, "gimbal_deg": header.gimbal_deg}), grey, config)
+    projection = header.projection or "perspective"
+    return _seen(record.model_copy(update={"gps": header.gps, "gimbal_deg": header.gimbal_deg, "projection": projection}), grey, config)
 
 
 def _video(looked: Looked, file: SourceFile, info: VideoInfo, config: Config, most: int, threads: int) -> None:
@@ -90,7 +91,7 @@ def _video(looked: Looked, file: SourceFile, info: VideoInfo, config: Config, mo
     def keep(keyframe: Candidate) -> None:
         at = keyframe.frame.timestamp_s
         record = _record(f"{file.relative} at {int(at // 60):02d}:{at % 60:04.1f}", keyframe.grey, f"video {file.relative}", None)
-        update = {"sequence": file.relative, "frame": keyframe.frame.index, "timestamp_s": at}
+        update = {"sequence": file.relative, "frame": keyframe.frame.index, "timestamp_s": at, "projection": info.projection}
         kept.append(_seen(record.model_copy(update=update), keyframe.grey, config))
 
     chooser = Chooser(config.select, keep)

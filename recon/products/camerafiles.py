@@ -50,8 +50,8 @@ def write_transforms(path: Path, model: pycolmap.Reconstruction, files: Mapping[
     for image in images:
         pose = {"file_path": files[image.name], "transform_matrix": opengl_world_from_cam(image.cam_from_world()).tolist()}
         frames.append(pose if len(shared) == 1 else {**intrinsics[image.camera_id], **pose})
-    fisheye = all(intrinsics[camera_id]["camera_model"] == "OPENCV_FISHEYE" for camera_id in shared)
-    document: dict[str, Any] = {"camera_model": "OPENCV_FISHEYE" if fisheye and shared else "OPENCV", "ply_file_path": points}
+    kinds = {intrinsics[camera_id]["camera_model"] for camera_id in shared}
+    document: dict[str, Any] = {"camera_model": kinds.pop() if len(kinds) == 1 else "OPENCV", "ply_file_path": points}
     if len(shared) == 1:
         document |= intrinsics[next(iter(shared))]
     write_json(path, {**document, "frames": frames, "recon": dict(extras)})
@@ -77,22 +77,30 @@ def write_cameras_csv(
                 ["", "", ""] if degrees is None else [f"{degrees[number, 0]:.9f}", f"{degrees[number, 1]:.9f}", f"{degrees[number, 2]:.4f}"]
             )
             residual = residuals.get(image.name, {}).get("residual_px")
-            focal = f"{model.cameras[image.camera_id].mean_focal_length():.4f}"
+            sphere = image.camera.is_spherical()
+            focal = "" if sphere else f"{model.cameras[image.camera_id].mean_focal_length():.4f}"
             fit = [cameras.get(image.name, ""), focal, image.num_points3D, "" if residual is None else f"{residual:.4f}"]
             table.writerow([image.name, *(f"{value:.6f}" for value in centers[number]), *angles, *where, *fit])
 
 
 def _intrinsics(camera: pycolmap.Camera) -> dict[str, Any]:
     """nerfstudio's fields of a camera; pixel origin at the first pixel's corner, as COLMAP's."""
-    names = _DISTORTION[camera.model.name]
+    if camera.is_spherical():
+        return {"camera_model": "EQUIRECTANGULAR", "w": camera.width, "h": camera.height}
     values = [float(camera.params[index]) for index in camera.extra_params_idxs()]
+    kind = "OPENCV_FISHEYE" if "FISHEYE" in camera.model.name else "OPENCV"
+    distortion: dict[str, Any]
+    if camera.model.name == "RAD_TAN_THIN_PRISM_FISHEYE":
+        kind, distortion = "FISHEYE624", {"distortion_params": values}
+    else:
+        distortion = dict(zip(_DISTORTION[camera.model.name], values, strict=True))
     return {
-        "camera_model": "OPENCV_FISHEYE" if "FISHEYE" in camera.model.name else "OPENCV",
+        "camera_model": kind,
         "w": camera.width,
         "h": camera.height,
         "fl_x": camera.focal_length_x,
         "fl_y": camera.focal_length_y,
         "cx": camera.principal_point_x,
         "cy": camera.principal_point_y,
-        **dict(zip(names, values, strict=True)),
+        **distortion,
     }

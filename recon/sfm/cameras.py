@@ -28,9 +28,11 @@ def cameras_of(records: Iterable[ImageRecord], options: Camera) -> dict[str, pyc
     return {key: _camera(number, group, options) for number, (key, group) in enumerate(grouped.items(), start=1)}
 
 
-def is_fixed(options: Camera) -> bool:
-    """Whether bundle adjustment must leave the intrinsics as they are."""
-    return options.refine is False or (options.refine is None and bool(options.params))
+def is_fixed(options: Camera, records: Iterable[ImageRecord] = ()) -> bool:
+    """Whether bundle adjustment must leave the intrinsics as they are: those that were given, or that devices state for all images."""
+    stated = [record.lens is not None or record.projection == "equirectangular" for record in records]
+    given = bool(options.params) or (options.model == "auto" and bool(stated) and all(stated))
+    return options.refine is False or (options.refine is None and given)
 
 
 def shared_params(cameras: Collection[str], options: Camera) -> list[str]:
@@ -45,6 +47,14 @@ def shared_params(cameras: Collection[str], options: Camera) -> list[str]:
 
 def _camera(number: int, records: list[ImageRecord], options: Camera) -> pycolmap.Camera:
     width, height = records[0].width, records[0].height
+    if records[0].projection == "equirectangular":  # whatever model is asked for others
+        sphere = pycolmap.Camera(camera_id=number, model="EQUIRECTANGULAR", width=width, height=height, params=[width, height])
+        sphere.has_prior_focal_length = True
+        return sphere
+    if (lens := records[0].lens) and options.model == "auto":
+        stated = pycolmap.Camera(camera_id=number, model=lens.model, width=width, height=height, params=list(lens.params))
+        stated.has_prior_focal_length = True
+        return stated
     model = _AUTO_MODEL if options.model == "auto" else options.model
     known = [record.focal_px for record in records if record.focal_px]
     focal = float(np.median(known)) if known else _GUESSED_FOCAL * max(width, height)

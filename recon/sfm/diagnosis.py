@@ -16,6 +16,11 @@ from recon.matchers.store import PairMatches
 _TURN_PX = 1.5
 """A turn explains a pair if it maps its keypoints that closely; of images beyond 1600 px, more in proportion."""
 _FOCALS = (0.5, 0.65, 0.8, 1.0, 1.25, 1.6, 2.0)
+_FISHEYE_FOCALS = (0.22, 0.26, 0.31, 0.37, 0.44, 0.53, 0.63, 0.75, 0.9)
+"""Of the guessed focal length: fisheye lenses see 60 to 200 degrees."""
+_FINER = (0.93, 0.95, 0.97, 0.985, 1.0, 1.015, 1.03, 1.05, 1.07)
+_ANY_LENS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL")
+"""Models that stand for a lens of which no distortion is known."""
 _PAIRS_ASKED = 60
 _SURE = 30
 """Matches of a pair from which on it is hardly a chance one."""
@@ -49,29 +54,55 @@ def check_pairs(
 
 
 def _is_turn(pair: PairMatches, cameras: Mapping[str, pycolmap.Camera], features: Mapping[str, Features]) -> bool:
-    """Whether a rotation alone explains a pair's matches, at the best of several focal lengths where it is not known."""
+    """Whether a rotation alone explains a pair's matches, at the best of several focal lengths where it is not known.
+
+    An unknown lens may be a pinhole or a fisheye: with either.
+    """
     first, second = cameras[pair.name1], cameras[pair.name2]
     known = first.has_prior_focal_length and second.has_prior_focal_length
     limit = _TURN_PX * max(1.0, max(first.width, first.height) / 1600)
     pixels1 = features[pair.name1].keypoints[pair.matches[:, 0], :2].astype(np.float64)
     pixels2 = features[pair.name2].keypoints[pair.matches[:, 1], :2].astype(np.float64)
+
+    def error_px(factor: float, fisheye: bool) -> float:
+        return _turn_error_px(pixels1, pixels2, first, second, factor, fisheye)
+
     factors = (0.97, 1.0, 1.03) if known else _FOCALS
-    return bool(min(_turn_error_px(pixels1, pixels2, first, second, factor) for factor in factors) < limit)
+    if min(error_px(factor, False) for factor in factors) < limit:
+        return True
+    if all(camera.model_name not in _ANY_LENS for camera in (first, second)):
+        return False  # the lens is known
+    best = min(_FISHEYE_FOCALS, key=lambda factor: error_px(factor, True))
+    return bool(min(error_px(best * step, True) for step in _FINER) < limit)
 
 
 def _turn_error_px(
-    pixels1: NDArray[np.float64], pixels2: NDArray[np.float64], first: pycolmap.Camera, second: pycolmap.Camera, factor: float
+    pixels1: NDArray[np.float64],
+    pixels2: NDArray[np.float64],
+    first: pycolmap.Camera,
+    second: pycolmap.Camera,
+    factor: float,
+    fisheye: bool,
 ) -> float:
     """Median distance of matches from where the best rotation (Kabsch) puts them."""
-    rays1, rays2 = _rays(pixels1, first, factor), _rays(pixels2, second, factor)
+    rays1, rays2 = _rays(pixels1, first, factor, fisheye), _rays(pixels2, second, factor, fisheye)
     u, _, vt = np.linalg.svd(rays2.T @ rays1)
     rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    return float(np.median(np.linalg.norm(rays2 - rays1 @ rotation.T, axis=1)) * second.mean_focal_length() * factor)
+    pixels_a_radian = second.width / (2 * np.pi) if second.is_spherical() else second.mean_focal_length() * factor
+    return float(np.median(np.linalg.norm(rays2 - rays1 @ rotation.T, axis=1)) * pixels_a_radian)
 
 
-def _rays(pixels: NDArray[np.float64], camera: pycolmap.Camera, factor: float) -> NDArray[np.float64]:
+def _rays(pixels: NDArray[np.float64], camera: pycolmap.Camera, factor: float, fisheye: bool) -> NDArray[np.float64]:
+    """(N, 3) unit rays: of a known lens by its model, else of a pinhole, or of a fisheye whose angles grow evenly with the distance."""
+    if camera.model_name not in _ANY_LENS:
+        return np.asarray(camera.cam_ray_from_img(pixels))
     centre = np.array([camera.principal_point_x, camera.principal_point_y])
-    rays = np.column_stack([(pixels - centre) / (camera.mean_focal_length() * factor), np.ones(len(pixels))])
+    away = (pixels - centre) / (camera.mean_focal_length() * factor)
+    if fisheye:
+        theta = np.linalg.norm(away, axis=1)
+        sine = np.sinc(theta / np.pi)[:, None]
+        return np.column_stack([away * sine, np.cos(theta)])
+    rays = np.column_stack([away, np.ones(len(pixels))])
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 

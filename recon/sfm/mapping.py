@@ -18,12 +18,15 @@ from recon.features.store import Features
 from recon.matchers.pairing import components
 from recon.matchers.store import PairMatches
 from recon.sfm.database import write_database
+from recon.sfm.fisheye import found_lenses, likely_fisheye, matched_again
 from recon.sfm.joining import NO_POINT, join_models, point_ids, register_left_over
 from recon.sfm.lens import choose_lens
 from recon.sfm.refine import Adjustment, refine
 
 log = logging.getLogger(__name__)
 
+_DOUBTFUL = 0.6
+"""A model that explains a smaller share of the matches may be bent by a lens that is none of the usual ones."""
 _TRACKS_A_VIEW = 250
 """Global mapping needs no more tracks than this a view to find the poses; ``refine`` then triangulates all."""
 
@@ -74,8 +77,33 @@ def reconstruct(
     """The best model of the images; None if no mapper finds one of two images or more. ReconstructionError where the only one fails.
 
     ``mapper`` is "global", "incremental" or "auto": global first, and incremental too where the global model is poor.
-    With ``any_lens`` cameras may get a richer lens model than they came with.
+    With ``any_lens`` cameras may get a richer lens model than they came with. A fisheye that is found that way is mapped once more.
     """
+    first = _reconstructed(records, cameras, features, pairs, mapper, adjustment, any_lens)
+    lenses = found_lenses(cameras, first.best.model) if first and any_lens else None
+    if lenses is None and any_lens and (first is None or first.best.explained < _DOUBTFUL):
+        lenses = likely_fisheye(records, cameras, features, pairs, adjustment.seed)
+    if lenses is None:
+        return first
+    again = matched_again(records, lenses, features, pairs, adjustment.seed)
+    second = _reconstructed(records, lenses, features, again, mapper, adjustment, False) if again else None
+    if first is None or second is None:
+        return first or second
+    before = replace(first.best, explained=explained(first.best.model, again))
+    log.info("fisheye mapped again: %s -> %s", before.rank(), second.best.rank())
+    better, other = (second, first) if second.best.rank() > before.rank() else (first, second)
+    return Outcome(better.best, better.others, [*other.compared, *better.compared])
+
+
+def _reconstructed(
+    records: Sequence[ImageRecord],
+    cameras: Mapping[str, pycolmap.Camera],
+    features: Mapping[str, Features],
+    pairs: Sequence[PairMatches],
+    mapper: str,
+    adjustment: Adjustment,
+    any_lens: bool,
+) -> Outcome | None:
     connected = _largest_component(records, pairs)
     if len(records) == 2:  # two views do not fix a focal length
         adjustment = replace(adjustment, fixed_intrinsics=True, two_view_tracks=True)

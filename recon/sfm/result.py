@@ -30,7 +30,7 @@ def adjustment_of(records: Sequence[ImageRecord], config: Config, seed: int, thr
     """What bundle adjustment may do on these images."""
     large = max(max(record.width, record.height) for record in records) / _SIZE_PX
     max_error_px = config.sfm.max_reproj_error_px * max(1.0, large)
-    return Adjustment(max_error_px, config.sfm.min_angle_deg, is_fixed(config.camera), seed, threads)
+    return Adjustment(max_error_px, config.sfm.min_angle_deg, is_fixed(config.camera, records), seed, threads)
 
 
 def write_result(

@@ -18,7 +18,8 @@ from recon.errors import ConfigError, InputError
 from recon.simulate.cameras import Trajectory, gimbal_rotation, lawnmower, orbit, path_length, room_walk, shaken
 from recon.simulate.flight import FLIGHT_FPS, eight, write_subtitles
 from recon.simulate.options import KINDS, Options, Origin, StockpileTruth, Truth
-from recon.simulate.render import render_depth, render_moving, row_times
+from recon.simulate.panorama import EYE_M, PANORAMA_FPS, pano_xmp, panorama_camera, spherical, with_operator
+from recon.simulate.render import directions, render_depth, render_moving, row_times
 from recon.simulate.scenes import Scene, Stockpile, object_scene, room_scene, terrain_scene
 from recon.simulate.sensors import make_camera, to_srgb
 from recon.simulate.write import add_gps, geographic, gimbal_xmp, photo_exif, write_mesh, write_model, write_photo, write_video
@@ -64,14 +65,14 @@ def plan_capture(kind: str, options: Options) -> Plan:
         raise ConfigError(f"unknown kind of capture: {kind}", f"choose one of {', '.join(KINDS)}")
     if options.format and len(options.distortion):
         raise ConfigError("tablets state no distortion", "leave distortion or format out")
-    if options.video and kind not in ("object", "glasses", "drone"):
+    if options.video and kind == "room":
         raise ConfigError(f"{kind} takes photos, not a video", "leave video out")
     if options.format and kind != "room":
         raise ConfigError(f"format {options.format} is one of the room's", "leave format out, or simulate room")
-    allowed = (0, 4) if kind == "glasses" else (0, 1, 4)
+    allowed = {"glasses": (0, 4), "panorama": (0,)}.get(kind, (0, 1, 4))
     if len(options.distortion) not in allowed:
         raise ConfigError(f"{len(options.distortion)} distortion parameters", f"{kind} takes {' or '.join(map(str, allowed))}")
-    plan = {"drone": _drone, "object": _object, "room": _room, "glasses": _glasses}[kind](options)
+    plan = {"drone": _drone, "object": _object, "room": _room, "glasses": _glasses, "panorama": _panorama}[kind](options)
     if plan.video and (plan.camera.width % 2 or plan.camera.height % 2):
         raise ConfigError(f"{plan.camera.width} x {plan.camera.height} is no size for H.264", "choose an even width and height")
     return plan
@@ -86,6 +87,8 @@ def pictures(plan: Plan, options: Options) -> Iterator[NDArray[np.uint8]]:
     rng = stream(options, NOISE)
     for time_s, stops in zip(plan.times_s, exposure_ev, strict=True):
         linear = render_moving(plan.scene, plan.camera, plan.path, float(time_s), options.shutter_s, plan.readout_s)
+        if plan.camera.is_spherical():
+            linear = with_operator(linear)
         yield to_srgb(linear, float(stops), options.noise, rng)
 
 
@@ -154,6 +157,16 @@ def _glasses(options: Options) -> Plan:
     return Plan(room_scene(options.seed), camera, path, times, _names(images, video), video, readout_s=0.016)
 
 
+def _panorama(options: Options) -> Plan:
+    images = options.images or (90 if options.video else 30)
+    fps = PANORAMA_FPS if options.video else FPS
+    duration_s = images / fps if options.video else 30.0
+    path = shaken(room_walk(duration_s, EYE_M), 0.02, 1.5, stream(options, SHAKE))
+    times = np.arange(images) / fps if options.video else np.linspace(0, duration_s, images)
+    camera = panorama_camera(options.size or (1280, 640))
+    return Plan(room_scene(options.seed), camera, path, times, _names(images, bool(options.video)), bool(options.video), fps=fps)
+
+
 def _names(images: int, video: bool) -> list[str]:
     return [f"{VIDEO_NAME}/{n:06d}.jpg" if video else f"{n:04d}.jpg" for n in range(images)]
 
@@ -170,12 +183,23 @@ def write_capture(kind: str, plan: Plan, options: Options, out: Path) -> None:
         if kind == "drone":
             noise = options.gps_noise_m, options.gps_bias_m, options.gps_offset_s, stream(options, GPS)
             write_subtitles((out / VIDEO_NAME).with_suffix(".SRT"), plan.path, len(plan.times_s), ORIGIN, *noise)
+        if kind == "panorama":
+            spherical(out / VIDEO_NAME)
         return
-    tags = _drone_tags(plan, options) if kind == "drone" else [(_plain_exif(plan, time_s), "") for time_s in plan.times_s]
+    tags = _tags(kind, plan, options)
     for name, rgb, (exif, xmp) in zip(plan.names, pictures(plan, options), tags, strict=True):
         write_photo(out / "images" / name, rgb, exif, xmp)
     if kind == "room":
         _write_tablet(plan, options, out)
+
+
+def _tags(kind: str, plan: Plan, options: Options) -> list[tuple[Image.Exif, str]]:
+    """EXIF and XMP of each photo."""
+    if kind == "drone":
+        return _drone_tags(plan, options)
+    if kind == "panorama":
+        return [(Image.Exif(), pano_xmp(plan.camera))] * len(plan.times_s)
+    return [(_plain_exif(plan, time_s), "") for time_s in plan.times_s]
 
 
 def _plain_exif(plan: Plan, time_s: float) -> Image.Exif:
@@ -299,7 +323,6 @@ def seen_size(scene: Scene, camera: pycolmap.Camera, poses: list[pycolmap.Rigid3
 def unproject(camera: pycolmap.Camera, cam_from_world: pycolmap.Rigid3d, depth: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N, 3) world points of a depth map's (h, w) known pixels."""
     v, u = np.nonzero(depth)
-    xy = camera.cam_from_img(np.stack([u + 0.5, v + 0.5], 1).astype(np.float64))
-    xyz_in_cam = np.concatenate([xy, np.ones((len(xy), 1))], 1) * depth[v, u, None]
+    xyz_in_cam = directions(camera, np.stack([u + 0.5, v + 0.5], 1).astype(np.float64)) * depth[v, u, None]
     world_from_cam = cam_from_world.inverse()
     return np.asarray(xyz_in_cam @ world_from_cam.rotation.matrix().T + world_from_cam.translation)

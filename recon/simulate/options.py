@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from recon.capture.records import Record, read_json, write_json
 from recon.errors import ConfigError, NotFound
 
-Kind = Literal["drone", "object", "room", "glasses"]
+Kind = Literal["drone", "object", "room", "glasses", "panorama"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Format = Literal["stray", "record3d", "r3d", "polycam", "scanner3d", "nerfcapture", "arkitscenes"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -36,7 +36,7 @@ class Options(BaseModel):
     gps_noise_m: float = Field(0.5, ge=0, description="standard deviation of each GPS coordinate")
     gps_bias_m: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="east, north, up, the same for all images")
     gps_offset_s: float = Field(0.0, ge=-3, le=3, description="the clock of a drone video's telemetry minus the video's")
-    depth: bool = Field(False, description="write truth/depth/NAME.npz")
+    depth: bool = Field(False, description="write truth/depth/NAME.npz: along z; of a panorama along the ray")
     depth_noise_m: float | None = Field(
         None, ge=0, description="standard deviation of each pixel of the room's depth images; none, or with a format 1 cm"
     )

@@ -62,7 +62,7 @@ def row_times(height: int, time_s: float, readout_s: float) -> NDArray[np.float6
 
 
 def render_depth(scene: Scene, camera: pycolmap.Camera, cam_from_world: pycolmap.Rigid3d) -> NDArray[np.float32]:
-    """Depth (h, w) along z of the camera [m] through pixel centres, 0 where there is nothing."""
+    """Depth (h, w) along z of the camera [m] through pixel centres, 0 where there is nothing; of a panorama the distance."""
     world_from_cam = cam_from_world.inverse()
     rays = _rays(camera, (0.5, 0.5), world_from_cam.rotation.matrix()[None], world_from_cam.translation[None])
     depth = scene.raycaster.cast_rays(open3d.core.Tensor(rays), nthreads=1)["t_hit"].numpy()
@@ -78,23 +78,34 @@ def pixel_offsets(samples: int) -> list[tuple[float, float]]:
 def _rays(
     camera: pycolmap.Camera, offset: tuple[float, float], rotations: NDArray[np.float64], centers: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """(h * w, 6) origins and directions whose length is 1 along z of the camera; one pose for all rows, or one a row."""
-    directions = _directions(camera.model.name, tuple(camera.params), camera.width, camera.height, offset)
+    """(h * w, 6) origins and directions as ``directions`` has them; one pose for all rows, or one a row."""
+    ahead = _directions(camera.model.name, tuple(camera.params), camera.width, camera.height, offset)
     rays = np.empty((camera.height, camera.width, 6), np.float32)
     rays[..., :3] = centers[:, None, :]
-    rays[..., 3:] = directions @ rotations.astype(np.float32).transpose(0, 2, 1)
+    rays[..., 3:] = ahead @ rotations.astype(np.float32).transpose(0, 2, 1)
     return rays.reshape(-1, 6)
 
 
 @lru_cache(maxsize=20)
 def _directions(model: str, params: tuple[float, ...], width: int, height: int, offset: tuple[float, float]) -> NDArray[np.float32]:
-    """(h, w, 3) directions in the camera, z = 1."""
+    """(h, w, 3) directions in the camera."""
     camera = pycolmap.Camera(model=model, width=width, height=height, params=list(params))
     u, v = np.meshgrid(np.arange(width) + offset[0], np.arange(height) + offset[1])
-    xy = camera.cam_from_img(np.stack([u.ravel(), v.ravel()], 1)).reshape(height, width, 2)
-    directions = np.concatenate([xy, np.ones((height, width, 1))], 2).astype(np.float32)
-    directions.flags.writeable = False
-    return directions
+    found = directions(camera, np.stack([u.ravel(), v.ravel()], 1)).reshape(height, width, 3).astype(np.float32)
+    found.flags.writeable = False
+    return found
+
+
+def directions(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) directions in the camera of (N, 2) pixels: z = 1, or length 1 of a panorama, which looks behind itself too."""
+    if camera.is_spherical():
+        return np.asarray(camera.cam_ray_from_img(pixels))
+    return np.column_stack([camera.cam_from_img(pixels), np.ones(len(pixels))])
+
+
+def pixels_a_radian(camera: pycolmap.Camera) -> float:
+    """In the middle of the image."""
+    return float(camera.width / (2 * np.pi) if camera.is_spherical() else camera.mean_focal_length())
 
 
 def _trace(
@@ -113,7 +124,7 @@ def _trace(
     length = np.linalg.norm(rays[:, 3:], axis=1)
     cosine = np.maximum(np.abs(away) / length, 0.05)
     # a pixel's footprint stretches by 1 / cosine one way only; the samples take care of half of that
-    footprint = t * length / camera.mean_focal_length() / np.sqrt(cosine)
+    footprint = t * length / pixels_a_radian(camera) / np.sqrt(cosine)
     points = rays[:, :3] + t[:, None] * rays[:, 3:]
     materials = scene.material_of_face[hits["primitive_ids"].numpy()[hit].astype(np.int64)]
     colors[hit] = shade(points, normals, materials, footprint.astype(np.float32), scene.table, SUN, scene.seed)
@@ -129,7 +140,7 @@ def sees(
     """Where the camera sees (N, 3) world points [px] (N, 2), and whether: in the image, and nothing in front of it."""
     in_cam = xyz @ cam_from_world.rotation.matrix().T + cam_from_world.translation
     uv = np.full((len(xyz), 2), np.nan)
-    front = np.nonzero(in_cam[:, 2] > 1e-6)[0]
+    front = np.nonzero((in_cam[:, 2] > 1e-6) | camera.is_spherical())[0]
     uv[front] = camera.img_from_cam(in_cam[front])
     with np.errstate(invalid="ignore"):
         inside = (uv >= 0).all(1) & (uv < [camera.width, camera.height]).all(1)

@@ -77,7 +77,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     needed = {*shard["views"], *(view for pair in shard["pairs"] for view in pair)}
     points = SparsePoints.read(model, views, only=needed)
-    if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda")):
+    whole = all(view.part_of is None for view in views)  # patch-match reads the model, which knows of no sides of panoramas
+    if config.depth.method == "cuda" or (config.depth.method == "auto" and work.device.startswith("cuda") and whole):
         rows = _by_cuda(config, views, model, points, shard, out, work)
     else:
         rows = _by_pairs(config, views, points, shard, out, work)

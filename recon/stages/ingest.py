@@ -81,7 +81,10 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
                 beside = next((files[other] for other in shard["files"] if files[other].kind == "telemetry"), None)
                 measured = [DepthFiles(files[depth], files[sure] if sure else None) for depth, sure in shard["frames"]]
                 poses = [files[other] for other in shard["poses"].get(name, ())]
-                row = {**take_video(file, out, config.ingest, beside, poses, measured), "chapter": shard["chapters"].get(name)}
+                row = {
+                    **take_video(file, int(shard["index"]), out, config.ingest, beside, poses, measured),
+                    "chapter": shard["chapters"].get(name),
+                }
                 videos.append(masks.add_frames(row, shard["masks"][name]) if name in shard["masks"] else row)
             else:
                 record, quality = take_photo(file, int(shard["index"]), out, config.ingest)
@@ -119,4 +122,4 @@ def _skipped(file: SourceFile, reason: str) -> dict[str, Any]:
     return {"source": file.relative, "reason": reason}
 
 
-stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=5)
+stage = Stage("ingest", needs=("source",), run=run, split=split, memory_mb=800, version=7)

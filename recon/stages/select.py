@@ -105,4 +105,4 @@ def _nothing_usable(inputs: Inputs) -> tuple[str, str]:
     return f"none of the {len(skipped)} photos and videos can be used: {listed}", "Run 'recon inspect' to see each file's reason"
 
 
-stage = Stage("select", needs=("ingest",), run=run, split=split, memory_mb=1200, version=5)
+stage = Stage("select", needs=("ingest",), run=run, split=split, memory_mb=1200, version=7)

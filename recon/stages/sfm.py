@@ -69,5 +69,5 @@ stage = Stage(
     reads=("sfm", "camera"),
     seeded=True,
     memory_mb=2000,
-    version=4,
+    version=6,
 )

@@ -17,6 +17,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import pycolmap
 
     from recon.capture.pixels import write_jpeg, write_png
+    from recon.dense.view import read_views
     from recon.surface.mesh import MESH_FILE, TriMesh
     from recon.surface.photos import registered_photos
     from recon.surface.texture import texture_mesh
@@ -24,7 +25,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     cv2.setNumThreads(work.threads)
     mesh = TriMesh.load(inputs["mesh"][0] / MESH_FILE)
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
-    photos = registered_photos(model, ImageSet.read(inputs))
+    photos = registered_photos(model, ImageSet.read(inputs), read_views(inputs))
     textured = texture_mesh(mesh, photos, config.texture, work)
     np.savez(out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page)
     for number, page in enumerate(textured.pages):
@@ -35,4 +36,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "texture.json", textured.summary)
 
 
-stage = Stage("texture", ("ingest", "select", "recover", "georef", "mesh"), run, memory_mb=3000, version=5)
+stage = Stage("texture", ("ingest", "select", "recover", "georef", "undistort", "mesh"), run, memory_mb=3000, version=6)

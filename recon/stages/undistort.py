@@ -1,9 +1,12 @@
-"""undistort: the registered images as pinhole views of bounded size."""
+"""undistort: the registered images as pinhole views of bounded size, panoramas as six."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from recon.capture.records import ImageRecord, ImageSet, read_json
 from recon.config import Config
@@ -11,7 +14,12 @@ from recon.errors import NoOverlap
 from recon.stage import Inputs, Shard, Stage, Work, blocks
 
 if TYPE_CHECKING:
+    import pycolmap
+    from numpy.typing import NDArray
+
+    from recon.dense.sides import Side
     from recon.dense.undistort import Undistorter
+    from recon.dense.view import ViewRecord
 
 SHARD_VIEWS = 8
 BASE_MB, MEGAPIXEL_MB = 700, 20
@@ -36,42 +44,90 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     import cv2
     import pycolmap
 
-    from recon.capture.pixels import read_grey, read_rgb, write_png
+    from recon.dense.sides import sides
     from recon.dense.undistort import Undistorter
-    from recon.dense.view import ViewRecord, write_views
+    from recon.dense.view import write_views
 
-    measured = _Measured(inputs)
     cv2.setNumThreads(work.threads)
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     by_name = {image.name: image for image in model.images.values()}
     images = ImageSet.read(inputs).subset(shard["images"])
-    views: dict[str, ViewRecord] = {}
-    undistorter, of_camera = None, -1
+    writer = _Writer(images, _Measured(inputs), out)
+    views: dict[str, list[ViewRecord]] = {}
+    cutters, of_camera = _no_cutters(), -1
     # camera by camera: what is kept of one is as large as several of its images
     for count, record in enumerate(sorted(images.records, key=lambda record: by_name[record.name].camera_id)):
         image = by_name[record.name]
-        if undistorter is None or image.camera_id != of_camera:
-            undistorter = None  # before the next one is made
-            undistorter, of_camera = Undistorter(image.camera, config.undistort.max_size_px), image.camera_id
-        file, mask_file = f"images/{record.name}.png", f"masks/{record.name}.png"
-        write_png(out / file, undistorter.image(read_rgb(images.path(record))))
-        mask_path = images.mask_path(record)
-        mask = undistorter.mask(read_grey(mask_path) if mask_path else None)
+        if image.camera_id != of_camera:
+            cutters = _no_cutters()  # before the next ones are made
+            size_px = config.undistort.max_size_px
+            cutters = sides(image.camera, size_px) if image.camera.is_spherical() else [Undistorter(image.camera, size_px)]
+            of_camera = image.camera_id
+        views[record.name] = writer.write(record, image.cam_from_world(), cutters)
+        work.tell((count + 1) / len(images))
+    write_views(out, [view for record in images.records for view in views[record.name]])
+
+
+def _no_cutters() -> list[Undistorter] | list[Side]:
+    return []
+
+
+class _Writer:
+    """Writes the views of images, their masks and measured depth."""
+
+    def __init__(self, images: ImageSet, measured: _Measured, out: Path) -> None:
+        self._images, self._measured, self._out = images, measured, out
+
+    def write(
+        self, record: ImageRecord, cam_from_world: pycolmap.Rigid3d, cutters: Sequence[Undistorter] | Sequence[Side]
+    ) -> list[ViewRecord]:
+        import pycolmap
+
+        from recon.capture.pixels import read_grey, read_rgb
+        from recon.dense.sides import LEAST_USABLE, Side
+
+        pixels, mask_path = read_rgb(self._images.path(record)), self._images.mask_path(record)
+        unused = read_grey(mask_path) if mask_path else None
+        found = []
+        for cutter in cutters:
+            mask = cutter.mask(unused)
+            if not isinstance(cutter, Side):
+                measured = self._measured.write(self._out, self._images, record, cutter)
+                found.append(self._one(record, record.name, cutter, pixels, mask, cam_from_world, measured))
+            elif mask is None or (mask > 0).mean() >= LEAST_USABLE:
+                turn = pycolmap.Rigid3d(pycolmap.Rotation3d(cutter.view_from_cam), np.zeros(3))
+                found.append(self._one(record, f"{record.name}/{cutter.name}", cutter, pixels, mask, turn * cam_from_world, None))
+        return found
+
+    def _one(
+        self,
+        record: ImageRecord,
+        name: str,
+        cutter: Undistorter | Side,
+        pixels: NDArray[np.uint8],
+        mask: NDArray[np.uint8] | None,
+        cam_from_world: pycolmap.Rigid3d,
+        measured: str | None,
+    ) -> ViewRecord:
+        from recon.capture.pixels import write_png
+        from recon.dense.view import ViewRecord
+
+        file, mask_file = f"images/{name}.png", f"masks/{name}.png"
+        write_png(self._out / file, cutter.image(pixels))
         if mask is not None:
-            write_png(out / mask_file, mask)
-        camera = undistorter.camera
-        views[record.name] = ViewRecord(
-            name=record.name,
+            write_png(self._out / mask_file, mask)
+        camera = cutter.camera
+        return ViewRecord(
+            name=name,
+            part_of=None if name == record.name else record.name,
             file=file,
             mask=None if mask is None else mask_file,
-            measured=measured.write(out, images, record, undistorter),
+            measured=measured,
             width=camera.width,
             height=camera.height,
             k=tuple(camera.params),
-            cam_from_world=tuple(tuple(row) for row in image.cam_from_world().matrix()),
+            cam_from_world=tuple(tuple(row) for row in cam_from_world.matrix()),
         )
-        work.tell((count + 1) / len(images))
-    write_views(out, [views[record.name] for record in images.records])
 
 
 class _Measured:
@@ -95,4 +151,4 @@ class _Measured:
         return file
 
 
-stage = Stage("undistort", ("ingest", "select", "recover", "georef"), run, split, version=3)
+stage = Stage("undistort", ("ingest", "select", "recover", "georef"), run, split, version=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from recon.capture.pixels import read_grey, read_rgb
 from recon.capture.records import ImageSet
+from recon.dense.view import View
 from recon.errors import InputError
 
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2))
@@ -89,13 +91,16 @@ class Photo:
         return at
 
 
-def registered_photos(model: pycolmap.Reconstruction, images: ImageSet) -> list[Photo]:
-    """The capture's images that have a pose in the model, in image order."""
+def registered_photos(model: pycolmap.Reconstruction, images: ImageSet, views: Sequence[View] = ()) -> list[Photo]:
+    """The capture's images that have a pose in the model, in image order; of panoramas their views."""
     by_name = {image.name: image for image in model.images.values() if image.has_pose}
     photos = []
     for record in images.records:
         if record.name in by_name:
             image = by_name[record.name]
+            if image.camera.is_spherical():
+                photos += [_of_view(view, record.sharpness) for view in views if view.part_of == record.name]
+                continue
             pose = image.cam_from_world()
             photos.append(
                 Photo(
@@ -109,3 +114,9 @@ def registered_photos(model: pycolmap.Reconstruction, images: ImageSet) -> list[
                 )
             )
     return photos
+
+
+def _of_view(view: View, sharpness: float) -> Photo:
+    fx, fy, cx, cy = view.K[0, 0], view.K[1, 1], view.K[0, 2], view.K[1, 2]
+    camera = pycolmap.Camera(model="PINHOLE", width=view.width, height=view.height, params=[fx, fy, cx, cy])
+    return Photo(view.name, view.path, view.mask_path, camera, view.R, view.t, sharpness)

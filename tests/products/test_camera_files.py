@@ -10,6 +10,7 @@ from fake_run import HOSTILE, make_model, sample_points
 
 from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import COLUMNS, write_cameras_csv, write_transforms
+from recon.simulate.write import truth_model
 
 
 def files_of(model: pycolmap.Reconstruction) -> dict[str, str]:
@@ -38,6 +39,19 @@ def test_transforms_project_as_the_model_does(tmp_path, model_name):
         ours = np.stack([meta["fl_x"] * x + meta["cx"], meta["fl_y"] * y + meta["cy"]], axis=1)
         theirs = model.cameras[1].img_from_cam(image.cam_from_world() * xyz)
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "kind"), [("EQUIRECTANGULAR", "EQUIRECTANGULAR"), ("RAD_TAN_THIN_PRISM_FISHEYE", "FISHEYE624")])
+def test_transforms_of_panoramas_and_glasses(tmp_path, model, kind):
+    camera = pycolmap.Camera.create_from_model_name(1, model, 600.0, 1600, 800)
+    found = truth_model(camera, ["a.jpg"], [pycolmap.Rigid3d()])
+    write_transforms(tmp_path / "t.json", found, {"a.jpg": "a.jpg"}, "points.ply", {})
+    meta = json.loads((tmp_path / "t.json").read_text())
+    assert (meta["camera_model"], meta["w"], meta["h"]) == (kind, 1600, 800)
+    assert len(meta.get("distortion_params", [])) == (12 if kind == "FISHEYE624" else 0)
+    write_cameras_csv(tmp_path / "c.csv", found, {}, {}, None)
+    row = next(csv.DictReader((tmp_path / "c.csv").read_text().splitlines()))
+    assert row["focal_px"] == ("" if model == "EQUIRECTANGULAR" else "600.0000")
 
 
 def test_transforms_of_a_fisheye(tmp_path):

@@ -96,6 +96,27 @@ def test_a_simple_lens_stays_simple() -> None:
     assert list(model.camera(1).params) == kept
 
 
+@pytest.mark.parametrize("params", [[380, 512, 384, 0.0], [420, 512, 384, -0.02]])
+def test_a_wide_lens_without_a_fisheyes_distortion_is_no_fisheye(params: list[float]) -> None:
+    model = simplified(ground(9, "SIMPLE_RADIAL", params, 0.5))
+    assert not choose_lens(model, ADJUSTMENT)
+
+
+@pytest.mark.parametrize("k1", [0.0, 0.04])
+def test_a_fisheye_is_found_from_a_model_that_hardly_fits(k1: float) -> None:
+    truth = ground(9, "OPENCV_FISHEYE", [400, 400, 512, 384, k1, -0.01, 0.0, 0.0], 0.5)
+    model = simplified(truth)
+    before = model.compute_mean_reprojection_error()
+    assert choose_lens(model, ADJUSTMENT)
+    camera = model.camera(1)
+    assert camera.model_name == "OPENCV_FISHEYE"
+    rays = truth.camera(1).cam_from_img(np.array([[60.0, 384.0], [512.0, 40.0], [900.0, 700.0]]))
+    seen = camera.img_from_cam(np.column_stack([rays, np.ones(3)]))
+    expected = truth.camera(1).img_from_cam(np.column_stack([rays, np.ones(3)]))
+    assert 1e-3 < np.abs(seen - expected).max() < 4.0  # the scale of the focal length is known to about a per cent
+    assert 0.25 < model.compute_mean_reprojection_error() < 0.9 * before
+
+
 def test_a_camera_of_few_images_keeps_its_lens() -> None:
     assert not choose_lens(simplified(ground(4, "RADIAL", [800, 512, 384, -0.2, 0.15], 0.2)), ADJUSTMENT)
 

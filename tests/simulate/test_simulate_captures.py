@@ -150,7 +150,7 @@ def test_written_depth_is_that_of_the_pose_and_mesh(walk):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_options_give_equal_bytes_and_seeds_differ(kind, tmp_path):
-    options = {"images": 2, "size": (48, 48), "exposure_ev": 0.1}
+    options = {"images": 2, "size": (96, 48) if kind == "panorama" else (48, 48), "exposure_ev": 0.1}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         simulate(kind, tmp_path / name, seed=seed, **options)
     a, b, c = (files(tmp_path / name) for name in "abc")
@@ -211,6 +211,8 @@ def test_unfit_requests_are_refused_in_words(tmp_path):
         simulate("object", tmp_path / "a", frames=3)
     with pytest.raises(ConfigError, match="photos, not a video"):
         simulate("room", tmp_path / "a", video=True)
+    with pytest.raises(ConfigError, match="whole panorama"):
+        simulate("panorama", tmp_path / "a", size=(100, 60))
     with pytest.raises(ConfigError, match="2 distortion"):
         simulate("object", tmp_path / "a", distortion=(0.1, 0.2))
     assert not (tmp_path / "a").exists()

@@ -31,7 +31,9 @@ class Run:
 
     def inputs(self):
         parts = tuple(sorted((self.root / "fuse").iterdir()))
-        return {"fuse": parts} | {name: (self.root / name,) for name in ("ingest", "select", "georef", "sample", "surface", "mesh")}
+        return {"fuse": parts, "undistort": ()} | {
+            name: (self.root / name,) for name in ("ingest", "select", "georef", "sample", "surface", "mesh")
+        }
 
     def make(self, module, out, threads=1):
         out.mkdir(parents=True)

@@ -182,7 +182,7 @@ def _cameras(model: pycolmap.Reconstruction, records: tuple[ImageRecord, ...]) -
                 "height": camera.height,
                 "params": [float(value) for value in camera.params],
                 "params_info": camera.params_info,
-                "focal_px": float(camera.mean_focal_length()),
+                "focal_px": None if camera.is_spherical() else float(camera.mean_focal_length()),
                 "prior_focal_px": prior.focal_px if prior else None,
                 "prior_source": prior.focal_source if prior else "none",
             }

@@ -85,7 +85,8 @@ def _frustums(model: pycolmap.Reconstruction, residuals: dict[str, Any], depth: 
     rows = []
     for image in registered(model):
         camera = model.cameras[image.camera_id]
-        half = np.array([camera.width / camera.focal_length_x, camera.height / camera.focal_length_y]) / 2
+        sphere = camera.is_spherical()  # which has no focal length, and sees all around
+        half = np.ones(2) if sphere else np.array([camera.width / camera.focal_length_x, camera.height / camera.focal_length_y]) / 2
         half = np.minimum(half, 1.0)  # a fisheye's picture has no pyramid
         corners = np.array([[0, 0, 0], *([sx * half[0], sy * half[1], 1] for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1)))]) * depth
         world = image.cam_from_world().inverse() * corners
