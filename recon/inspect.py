@@ -165,7 +165,7 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     times = sorted(time for time in [h.captured_at for _, h in headers] + [info.captured_at for _, info in videos] if time)
     return Inspection(
         capture=str(source.path).encode("utf-8", "backslashreplace").decode(),
-        kind=kind_of_capture([header for _, header in headers], seen, depth.images if depth else 0),
+        kind=kind_of_capture([header for _, header in headers], seen, depth.images if depth else 0, [device.app for device in devices]),
         files=len(source.files),
         size_bytes=sum(file.size for file in source.files),
         photos=len(headers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -93,9 +94,27 @@ def _unpacked(packed: bytes, wanted: int) -> bytes:
             raise InputError(f"damaged: {error}") from None
     if lzfse is None:
         raise InputError(f"Record3D's depth can't be read without lzfse: {_INSTALL}")
-    if int.from_bytes(packed[4:8], "little") > wanted:  # what the first block says it unpacks to
+    if _unpacked_size(packed) > wanted:
         raise InputError(f"it unpacks to more than the {wanted} bytes that it should")
     try:
         return bytes(lzfse.decompress(packed))
     except (lzfse.error, MemoryError):
         raise InputError("damaged: no LZFSE stream") from None
+
+
+def _unpacked_size(packed: bytes) -> int:
+    """What the blocks of an LZFSE stream say that they unpack to, all together (Apple's lzfse_internal.h): asked before any is unpacked."""
+    total = at = 0
+    while (kind := packed[at : at + 4]) != b"bvx$":
+        stated = int.from_bytes(packed[at + 4 : at + 8], "little")
+        if kind == b"bvx-":
+            length = 8 + stated
+        elif kind == b"bvxn":
+            length = 12 + int.from_bytes(packed[at + 8 : at + 12], "little")
+        elif kind == b"bvx2" and at + 32 <= len(packed):
+            literals, matches, header = struct.unpack_from("<3Q", packed, at + 8)
+            length = (header & 0xFFFFFFFF) + (literals >> 20 & 0xFFFFF) + (matches >> 40 & 0xFFFFF)
+        else:
+            raise InputError("damaged: no LZFSE stream")
+        total, at = total + stated, at + length
+    return total

@@ -34,11 +34,14 @@ class VideoSeen(NamedTuple):
     """Whether that lies in a file of its own."""
 
 
-def kind_of_capture(headers: Sequence[Header], videos: Sequence[VideoSeen], with_depth: int) -> str:
+def kind_of_capture(headers: Sequence[Header], videos: Sequence[VideoSeen], with_depth: int, apps: Sequence[str] = ()) -> str:
     """The kinds of photos and videos in a capture with their devices, the photos' first: ``"drone photos (DJI FC300S)"``.
 
-    ``with_depth`` counts photos with a depth image. Empty where there is nothing that can be used.
+    ``with_depth`` counts photos with a depth image, ``apps`` are those whose scans it holds. Empty where there is nothing that can
+    be used.
     """
+    if apps:
+        return ", ".join(f"{app} scan" for app in dict.fromkeys(apps))
     devices: dict[str, dict[str, None]] = {}
     if with_depth:
         devices["RGB-D folder"] = dict.fromkeys(header.device for header in headers)
@@ -51,6 +54,8 @@ def kind_of_capture(headers: Sequence[Header], videos: Sequence[VideoSeen], with
 
 
 def _of_photo(header: Header) -> str:
+    if header.projection == "equirectangular":
+        return "360 photos"
     holder = _holder(header.device)
     if header.gimbal_deg is not None and holder != "action camera":
         return "drone photos"
@@ -58,6 +63,10 @@ def _of_photo(header: Header) -> str:
 
 
 def _of_video(seen: VideoSeen) -> str:
+    if seen.info.lens:
+        return "Project Aria recording"
+    if seen.info.projection == "equirectangular":
+        return "360 video"
     device = f"{seen.info.camera} {_device_of(seen.telemetry)}"
     if seen.telemetry.startswith("DJI subtitles"):
         return "drone video with subtitles" if seen.beside else "drone video with subtitles inside"

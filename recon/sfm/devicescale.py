@@ -20,8 +20,6 @@ _MOST_IMAGES = 250
 """Of a session; of a longer one so many, evenly spread: the fit takes their number cubed."""
 SYSTEMATIC = 0.005
 """What tracking is off by over a whole session alike, which no image of it can tell; an assumption, and no measured value."""
-SIGMA_UP_DEG = 0.5
-"""What an accelerometer is off by; an assumption, too."""
 _CONTRADICTS_DEG = 10.0
 """Beyond it the device's rotations are not those of these images."""
 _JUMP = 6.0

@@ -21,6 +21,7 @@ from recon.capture import depthpixels
 from recon.capture.device import rigid
 from recon.capture.devicetrack import DeviceTrack, TrackRow
 from recon.capture.source import open_source
+from recon.errors import InputError
 from recon.inspect import inspect
 
 SIZE, SMALL = (128, 96), (32, 24)
@@ -278,3 +279,14 @@ def test_a_video_that_dropped_frames_is_followed_by_time() -> None:
     assert found(track, [n / 30 + 0.004 for n in range(3)]) == [0, 1, 2]
     untimed = DeviceTrack("d", tuple(TrackRow(number, None, None, None) for number in (0, 1, 3)))
     assert found(untimed, [9.0] * 4) == [0, 1, None, 3]
+
+
+def test_a_stream_that_unpacks_to_more_in_a_later_block_is_refused_before(tmp_path: Path) -> None:
+    file = tmp_path / "0.depth"
+    wanted = RAMP.astype("<f4").tobytes()
+    file.write_bytes(lzfse.compress(wanted)[:-4] + lzfse.compress(bytes(50_000_000)))
+    with pytest.raises(InputError, match=f"unpacks to more than the {len(wanted)} bytes"):
+        depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
+    file.write_bytes(lzfse.compress(wanted)[:40])
+    with pytest.raises(InputError, match="no LZFSE stream"):
+        depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])

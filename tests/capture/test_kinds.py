@@ -39,6 +39,18 @@ def test_simulated_captures(kind: str, video: bool | None, wanted: str, tmp_path
     assert kind_of(tmp_path / "c" / truth.capture, tmp_path / "w") == wanted
 
 
+@pytest.mark.parametrize(("name", "app"), [("stray", "Stray Scanner"), ("polycam", "Polycam"), ("arkitscenes", "ARKitScenes")])
+def test_scans_are_called_by_their_app(name: str, app: str, tmp_path: Path) -> None:
+    simulate("room", tmp_path / "c", images=4, size=(128, 96), format=name)
+    assert kind_of(tmp_path / "c", tmp_path / "w") == f"{app} scan"
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_panoramas(video: bool, tmp_path: Path) -> None:
+    truth = simulate("panorama", tmp_path / "c", images=4, size=(256, 128), video=video)
+    assert kind_of(tmp_path / "c" / truth.capture, tmp_path / "w") == ("360 video" if video else "360 photos")
+
+
 @pytest.mark.parametrize(
     ("make", "model", "wanted"),
     [
