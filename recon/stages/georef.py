@@ -164,7 +164,7 @@ def _scaled(world_from_model: pycolmap.Sim3d, model: pycolmap.Reconstruction, sc
 def _depth_facts(depth: DepthScale, scale: float) -> dict[str, Any]:
     """What later stages and the report need: among it how long a measured metre is in the world."""
     return {
-        "world_from_metres": scale / depth.metres,
+        "world_from_metres": float(scale / depth.metres),
         "sigma_scale": depth.sigma_scale,
         "sigma_factor": depth.sigma_factor,
         "images": depth.images,
@@ -179,7 +179,7 @@ def _device_facts(device: DeviceScale, world_from_model: pycolmap.Sim3d) -> dict
     if device.up is not None:
         tilt_deg = float(np.degrees(np.arccos(np.clip((world_from_model.rotation.matrix() @ device.up)[2], -1, 1))))
     return {
-        "world_from_metres": world_from_model.scale / device.metres,
+        "world_from_metres": float(world_from_model.scale / device.metres),
         "sigma_scale": device.sigma_scale,
         "drift_share": device.drift_share,
         "images": device.images,
@@ -199,7 +199,7 @@ class _Scale(NamedTuple):
 
 def _scales(found: Georeference | None, depth: DepthScale | None, device: DeviceScale | None) -> list[_Scale]:
     """What tells metres, the most certain first."""
-    told = [_Scale("gps", "GPS", found.world_from_model.scale, found.sigma_scale)] if found else []
+    told = [_Scale("gps", "GPS", float(found.world_from_model.scale), found.sigma_scale)] if found else []
     told += [_Scale("depth", "measured depth", depth.metres, depth.sigma_scale)] if depth else []
     told += [_Scale("device", "the device's poses", device.metres, device.sigma_scale)] if device else []
     return sorted(told, key=lambda scale: scale.sigma)
