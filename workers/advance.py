@@ -122,7 +122,7 @@ def _bring_on(node: Node, run: Run, stage: Stage, row: StageRow, shards: dict[in
     pending = run.pending(stage)
     if not pending:
         made = any(number >= 0 for number in shards)
-        return _end_stage(node, row, key, "done" if made else "cached", len(plan), _previews(run, stage))
+        return _end_stage(node, row, key, "done" if made or not plan else "cached", len(plan), _previews(run, stage))
     if any(number in shards for number in pending):
         return _put_again(node, row)
     return _put(node, row, key, pending, len(plan), "gpu" if stage.gpu else "cpu")
