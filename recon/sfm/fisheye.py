@@ -47,6 +47,8 @@ def likely_fisheye(
     seed: int,
 ) -> dict[str, pycolmap.Camera] | None:
     """The cameras of unknown lens as fisheyes of the focal length at which most matches agree; None where no more do than as they are."""
+    if all(camera.has_prior_focal_length for camera in cameras.values()):
+        return None
     strongest = sorted(pairs, key=lambda pair: (-len(pair.matches), pair.name1, pair.name2))
     some = [strongest[k] for k in np.unique(np.linspace(0, len(strongest) - 1, _PAIRS_ASKED).astype(int))] if strongest else []
     best, most = None, _MORE * sum(len(pair.matches) for pair in some)
@@ -55,7 +57,7 @@ def likely_fisheye(
         agreeing = sum(len(pair.matches) for pair in matched_again(records, guess, features, some, seed))
         if agreeing > most:
             best, most = guess, agreeing
-    return None if all(camera.has_prior_focal_length for camera in cameras.values()) else best
+    return best
 
 
 def _fisheye(camera: pycolmap.Camera, share: float) -> pycolmap.Camera:

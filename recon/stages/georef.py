@@ -57,7 +57,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         best = scales[0]
         world_from_model = _scaled(world_from_model, model, best.metres)
         facts |= {"metric": True, "source": best.source, "unit": "m", "scale": best.metres, "sigma_scale": best.sigma}
-        warnings = [warning for warning in warnings if found]  # that there is no GPS is no news: lengths are in metres
+        warnings = warnings if found else []  # that there is no GPS is no news: lengths are in metres
     facts["depth"] = _depth_facts(depth, world_from_model.scale) if depth else None
     facts["device"] = _device_facts(device, world_from_model) if device else None
     model.transform(world_from_model)
