@@ -91,7 +91,7 @@ class Lease:
 
     def _keep(self) -> None:
         sweep_s, next_sweep_s = self.node.settings.lease_s / 6, 0.0
-        while not self._ended.wait(LOOK_S):
+        while not self._ended.is_set():
             with self._looking:
                 try:
                     self._show()
@@ -106,6 +106,7 @@ class Lease:
                     log.warning("the broker does not answer: %s", error)
                 except Exception:
                     log.exception("a fault while looking after shards")
+            self._ended.wait(LOOK_S)
 
     def _show(self) -> None:
         """Touch the file that a container's health check looks for: it says that this thread runs, whatever else is away."""
