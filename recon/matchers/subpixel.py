@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from recon.capture.pixels import read_grey
+from recon.capture.records import ImageSet
 from recon.features.store import Features
 from recon.matchers.store import PairMatches
 
@@ -65,6 +67,13 @@ def aligned(
             found, _ = align(one, two, xy1, xy2, affine_maps(xy1, found))
         moved[name2][at[:, 1], :2] = ((found + 0.5) / scale2).astype(np.float32)
     return {name: Features(table, features[name].descriptors, features[name].rgb) for name, table in moved.items()}
+
+
+def aligned_in(images: ImageSet, features: Mapping[str, Features], pairs: Sequence[PairMatches]) -> dict[str, Features]:
+    """As ``aligned``, with the images read as they are asked for."""
+    records = {record.name: record for record in images.records}
+    sizes = {name: (record.width, record.height) for name, record in records.items()}
+    return aligned(features, pairs, sizes, lambda name: read_grey(images.path(records[name]), SIZE_PX))
 
 
 def tracks(pairs: Sequence[PairMatches]) -> list[list[Node]]:

@@ -12,6 +12,7 @@ from recon.errors import MissingPart
 from recon.features.store import SIFT, Features
 from recon.features.turning import turns_by_gimbal
 from recon.matchers.store import PairMatches
+from recon.matchers.subpixel import aligned_in
 from recon.matchers.verify import verify
 from recon.recovery.candidates import should_match
 from recon.recovery.material import Material, Names, Place, seed_of
@@ -64,7 +65,7 @@ def learned_matching(material: Material, now: Standing, place: Place) -> Iterato
     words = (
         f"matched {counted(len(found), 'pair')} that should share something, and their neighbours, with the learned matcher: {agree} agree"
     )
-    yield Tried(words, matcher.extended().with_matches(found), barren=not agree)
+    yield Tried(words, matcher.extended(found).with_matches(found), barren=not agree)
 
 
 def _in_waves(wanted: Sequence[Names], outside: set[str], matcher: _Matcher, place: Place) -> dict[Names, PairMatches | None]:
@@ -131,9 +132,12 @@ class _Matcher:
         least = max(options.min_inliers, _LEAST_INLIERS)
         return verify(names, cameras, (xy[0], xy[1]), matches, sure, options.max_error_px, least, seed)
 
-    def extended(self) -> Material:
-        """The material with the learned keypoints of all images that were looked at, after their own."""
-        return self._material.with_features({name: appended(self._material.features[name], own) for name, own in self._own.items()})
+    def extended(self, found: Mapping[Names, PairMatches | None]) -> Material:
+        """The material with the learned keypoints of all images that were looked at after their own, aligned where pairs agree."""
+        features = {name: appended(self._material.features[name], own) for name, own in self._own.items()}
+        if self._place.config.sfm.align_keypoints:
+            features |= aligned_in(self._images, features, [pair for pair in found.values() if pair is not None])
+        return self._material.with_features(features)
 
     def _features(self, name: str) -> Features:
         if name not in self._own:

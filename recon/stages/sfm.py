@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recon.capture.records import ImageSet
 from recon.config import Config
 from recon.errors import NoParallax, ReconstructionError
 from recon.stage import Inputs, Shard, Stage, Work
-
-if TYPE_CHECKING:
-    from recon.features.store import Features, FeatureStore
-    from recon.matchers.store import PairMatches
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -25,6 +19,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     from recon.features.store import SIFT, FeatureStore
     from recon.matchers.store import read_matches
+    from recon.matchers.subpixel import aligned_in
     from recon.sfm.cameras import cameras_of, is_fixed
     from recon.sfm.diagnosis import check_pairs, no_model
     from recon.sfm.mapping import reconstruct
@@ -34,7 +29,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     images = ImageSet.read(inputs)
     records = images.records
     store, pairs = FeatureStore(inputs["features"]), read_matches(inputs["matches"])
-    features = _aligned(images, store, pairs) if store.kind != SIFT and config.sfm.align_keypoints else store
+    features = {**store, **aligned_in(images, store, pairs)} if store.kind != SIFT and config.sfm.align_keypoints else store
     cameras = cameras_of(records, config.camera)
     any_lens = config.camera.model == "auto" and not is_fixed(config.camera)
     try:
@@ -50,16 +45,6 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         write_failure(out, records, error)
         return
     write_result(out, records, outcome, features, config)
-
-
-def _aligned(images: ImageSet, features: FeatureStore, pairs: Sequence[PairMatches]) -> Mapping[str, Features]:
-    """The learned keypoints that are matched, moved onto the same surface points; the others as they are."""
-    from recon.capture.pixels import read_grey
-    from recon.matchers.subpixel import SIZE_PX, aligned
-
-    records = {record.name: record for record in images.records}
-    sizes = {name: (record.width, record.height) for name, record in records.items()}
-    return {**features, **aligned(features, pairs, sizes, lambda name: read_grey(images.path(records[name]), SIZE_PX))}
 
 
 stage = Stage(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent))
 from worlds import World, all_pairs, orbit, place
@@ -208,8 +211,28 @@ def test_the_learned_matcher_ties_two_stretches_together(video) -> None:  # type
     one = material.names[3]
     assert len(tried.material.features[one]) > len(material.features[one])
     np.testing.assert_array_equal(tried.material.features[one].keypoints[: len(material.features[one])], material.features[one].keypoints)
-    after = standing(tried.material, mapped(tried.material, Settings(), here))
+    outcome = mapped(tried.material, Settings(), here)
+    after = standing(tried.material, outcome)
     assert (after.registered, after.is_whole) == (8, True)
+    as_found = replace(here, config=here.config.model_copy(update={"sfm": Sfm(align_keypoints=False)}))
+    (raw,) = learned_matching(material, before, as_found)
+    assert raw.material is not None
+    assert outcome is not None
+    without = mapped(raw.material, Settings(), here)
+    assert without is not None
+    errors = [_learned_errors(found.best.model, material.features) for found in (outcome, without)]
+    assert np.median(errors[0]) < 0.5 * np.median(errors[1])
+
+
+def _learned_errors(model: pycolmap.Reconstruction, own: Mapping[str, Features]) -> NDArray[np.float64]:
+    """Reprojection errors in px of the keypoints that came after an image's own."""
+    errors = []
+    for image in model.images.values():
+        for point in image.points2D[len(own[image.name]) :]:
+            if point.has_point3D():
+                seen = image.project_point(model.points3D[point.point3D_id].xyz)
+                errors.append(np.inf if seen is None else np.linalg.norm(seen - point.xy))
+    return np.array(errors)
 
 
 def test_without_video_there_are_no_frames_to_take(halves: tuple[World, list[str], list[str]], tmp_path: Path) -> None:
