@@ -11,7 +11,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from bench.usage import recon
-from recon.capture.aria import MODEL, UPRIGHT_FROM_STORED, MpsTrajectory, Recording, read_trajectory
+from recon.capture.aria import MODEL, UPRIGHT_FROM_STORED, Recording
+from recon.capture.ariacsv import MpsTrajectory, read_trajectory
 from recon.capture.records import read_json
 from recon.evaluate.poses import pose_errors
 from recon.features.sift import detect

@@ -237,6 +237,7 @@ def simulate(
     form: Annotated[
         str | None, typer.Option("--format", help="room as a tablet's app stores it: stray, record3d, r3d, polycam ...")
     ] = None,
+    plain_wall: Annotated[bool, typer.Option(help="A wall of room without any texture.")] = False,
     drift: Annotated[float, typer.Option(help="Of the poses that the tablet states, a share of the way.")] = 0.01,
     as_json: AsJson = False,
 ) -> None:
@@ -261,6 +262,7 @@ def simulate(
             depth=depth,
             depth_noise_m=depth_noise_m,
             format=form,
+            plain_wall=plain_wall,
             drift=drift,
         )
         if as_json:

@@ -123,7 +123,9 @@ class Fuse(Section):
 
 
 class Mesh(Section):
-    mode: Literal["3d", "2.5d"] = Field("3d", description="2.5d: one height over every place of the ground, for photos from above")
+    mode: Literal["3d", "2.5d", "tsdf"] = Field(
+        "3d", description="2.5d: one height over every place of the ground, for photos from above; tsdf: through a sensor's depth alone"
+    )
     watertight: bool = Field(False, description="a closed surface, invented where no point is, within the cube about the points")
     faces: int = Field(200_000, ge=100, description="the mesh is simplified to at most this many triangles")
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
@@ -137,6 +139,8 @@ class Mesh(Section):
     def _one_shape(self) -> Mesh:
         if self.watertight and self.mode == "2.5d":
             raise ValueError("a height field is open below: set mesh.watertight with mesh.mode 3d")
+        if self.watertight and self.mode == "tsdf":
+            raise ValueError("a mesh of measured depth ends where none was measured: set mesh.watertight with mesh.mode 3d")
         return self
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from recon.capture import panorama, photos, quality, video
+from recon.capture import ariatrack, panorama, photos, quality, video
 from recon.capture.depthsample import DepthFound, depth_found
 from recon.capture.devicesample import DeviceFound, devices_found
 from recon.capture.duplicates import distance_m
@@ -27,6 +27,7 @@ from recon.config import PRESETS, Config, parse
 from recon.cost import Cost, estimate
 from recon.errors import InputError
 from recon.preflight.record import Preflight
+from recon.sfm.devicescale import LEAST_WAY_M
 from recon.storage import sha256_of
 from recon.system import core_count
 
@@ -165,7 +166,7 @@ def inspect(source: Source, config: Config | None = None, *, preflight: bool = T
     times = sorted(time for time in [h.captured_at for _, h in headers] + [info.captured_at for _, info in videos] if time)
     return Inspection(
         capture=str(source.path).encode("utf-8", "backslashreplace").decode(),
-        kind=kind_of_capture([header for _, header in headers], seen, depth.images if depth else 0, [device.app for device in devices]),
+        kind=kind_of_capture([header for _, header in headers], seen, depth.images if depth else 0, _apps(devices)),
         files=len(source.files),
         size_bytes=sum(file.size for file in source.files),
         photos=len(headers),
@@ -208,6 +209,11 @@ def _headers(
         except InputError as error:
             ignored.append(IgnoredFile(source=file.relative, reason=str(error)))
     return headers, videos, ignored
+
+
+def _apps(devices: Sequence[DeviceFound]) -> list[str]:
+    """Those whose scans make up the capture; a recording of glasses is a video like any other, with poses or without."""
+    return [device.app for device in devices if device.app != ariatrack.NAME]
 
 
 def _exact_copies(files: Sequence[SourceFile]) -> list[tuple[SourceFile, SourceFile]]:
@@ -338,7 +344,7 @@ def _metric_by(
     by = ["gps"] if sum(header.gps is not None for _, header in headers) >= LEAST_FIXES else []
     by += ["telemetry"] if any(row.telemetry and row.telemetry.positions for row in videos) else []
     by += ["depth"] if depth and depth.images else []
-    return by + (["poses"] if any(device.poses >= LEAST_POSES for device in devices) else [])
+    return by + (["poses"] if any(device.poses >= LEAST_POSES and device.way_m >= LEAST_WAY_M for device in devices) else [])
 
 
 def _sample_warnings(what: str, sample: SampleFound, least_sharpness: float) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Recordings of Project Aria glasses (VRS): frames of the colour camera, its FISHEYE624 calibration, and the MPS trajectory beside them.
+"""Recordings of Project Aria glasses (VRS): frames of the colour camera and its FISHEYE624 calibration.
 
 Reading takes the package projectaria-tools (the extra ``aria``). The colour sensor lies on its side: frames are turned upright, and the
 calibration with them. FISHEYE624 is COLMAP's RAD_TAN_THIN_PRISM_FISHEYE with one focal length (Project Aria's documentation, "Camera
@@ -8,7 +8,6 @@ Intrinsic Models"); its pixel origin is the first pixel's centre.
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import re
 import tempfile
@@ -22,7 +21,6 @@ from numpy.typing import NDArray
 
 from recon.capture.names import shown
 from recon.errors import InputError, MissingPart, NotFound
-from recon.geometry.rotations import rotation_of
 
 SUFFIX = ".vrs"
 ROTATION_DEG = 270
@@ -31,10 +29,6 @@ MODEL = "RAD_TAN_THIN_PRISM_FISHEYE"
 _COLOUR = "camera-rgb"
 _BEYOND = re.compile(r"(\d+) records are beyond the end of the file")
 _TRUNCATED = re.compile(r"record #\d+ truncated")
-_TIME, _PLACE = "tracking_timestamp_us", ("tx_world_device", "ty_world_device", "tz_world_device")
-_TURN = ("qx_world_device", "qy_world_device", "qz_world_device", "qw_world_device")
-_UNIT = 1e-3
-"""How far from 1 a quaternion's length may be."""
 
 
 @dataclass(frozen=True)
@@ -128,49 +122,6 @@ def upright_lens(params: NDArray[np.float64], valid_radius_px: float, height: in
     p0, p1, s0, s1, s2, s3 = params[9:15]
     turned = (f, f, height - v, u, *params[3:9], -p1, p0, -s2, -s3, s0, s1)
     return ColourLens(tuple(float(value) for value in turned), scale * valid_radius_px)
-
-
-@dataclass(frozen=True)
-class MpsTrajectory:
-    """Poses of the device in a world with z up, metres, as Aria's machine perception services estimated them."""
-
-    times_us: NDArray[np.int64]
-    """(N,) of the device's clock, increasing."""
-    rotations: NDArray[np.float64]
-    """(N, 3, 3) world_from_device."""
-    positions: NDArray[np.float64]
-    """(N, 3) of the device in world."""
-    warnings: tuple[str, ...]
-
-
-def is_trajectory(first_line: str) -> bool:
-    """Whether a CSV file is an MPS trajectory, by its header."""
-    return {_TIME, *_PLACE, *_TURN} <= set(first_line.strip().split(","))
-
-
-def read_trajectory(path: Path) -> MpsTrajectory:
-    """Rows that can't be read, repeat a time or hold no rotation are left out, and counted. Raises InputError for another file."""
-    rows: list[list[float]] = []
-    lost = 0
-    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
-        if not is_trajectory(stream.readline()):
-            raise InputError(f"{shown(path.name)} is no trajectory of Project Aria's MPS: its header names no poses of the device")
-        stream.seek(0)
-        for row in csv.DictReader(stream):
-            try:
-                values = [float(row[key]) for key in (_TIME, *_PLACE, *_TURN)]
-            except (TypeError, ValueError):
-                lost += 1
-                continue
-            good = np.isfinite(values).all() and abs(float(np.linalg.norm(values[4:])) - 1) < _UNIT
-            if good and (not rows or values[0] > rows[-1][0]):
-                rows.append(values)
-            else:
-                lost += 1
-    table = np.array(rows, np.float64).reshape(-1, 8)
-    warnings = (f"{lost} of {lost + len(table)} rows of {shown(path.name)} hold no pose",) if lost else ()
-    quaternions = table[:, 4:] / np.linalg.norm(table[:, 4:], axis=1, keepdims=True)
-    return MpsTrajectory(table[:, 0].astype(np.int64), rotation_of(quaternions), table[:, 1:4], warnings)
 
 
 def _opened(path: Path) -> tuple[Any, str]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SUFFIXES = frozenset({".exr", ".depth", ".conf", ".traj", ".pincam"})
 _NAMES = frozenset({"odometry.csv", "camera_matrix.csv", "metadata", "metadata.json", "transforms.json"})
+_TRAJECTORY = "trajectory.csv"
+"""Of glasses: ``closed_loop_trajectory.csv`` and the like."""
 _CAMERA_FOLDERS = frozenset({"cameras", "corrected_cameras"})
 Claims = dict[str, "SourceFile"]
 """What becomes of files, by their path."""
@@ -23,7 +25,7 @@ Claims = dict[str, "SourceFile"]
 def may_be_wanted(name: str) -> bool:
     """Whether a file that is neither photo nor video may be a device's, by its path: such files are unpacked."""
     path = PurePosixPath(name.casefold())
-    if path.suffix in _SUFFIXES or path.name in _NAMES:
+    if path.suffix in _SUFFIXES or path.name in _NAMES or path.name.endswith(_TRAJECTORY):
         return True
     return path.suffix == ".json" and (path.parent.name in _CAMERA_FOLDERS or path.name.startswith("frame_"))
 

@@ -1,19 +1,22 @@
-"""Tablets and phones that measure depth and their own pose: which files of a capture they wrote, and what those say of each image."""
+"""Tablets, phones and glasses that know their own pose: which files of a capture they wrote, and what those say of each image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from recon.capture import arkitscenes, nerfcapture, polycam, record3d, scanner3d, stray
+from recon.capture import ariatrack, arkitscenes, nerfcapture, polycam, record3d, scanner3d, stray
 from recon.capture.device import DeviceFrame
 from recon.capture.devicefiles import Tree
+from recon.capture.devicetrack import DeviceTrack
 
 if TYPE_CHECKING:
     from recon.capture.source import SourceFile
 
-KINDS = (stray, record3d, polycam, scanner3d, nerfcapture, arkitscenes)
+_OF_PHOTOS = (record3d, polycam, scanner3d, nerfcapture, arkitscenes)
+KINDS = (stray, ariatrack, *_OF_PHOTOS)
 
 
 class Reader(Protocol):
@@ -38,6 +41,16 @@ def session_of(files: Sequence[SourceFile]) -> str:
     return f"{files[0].device} {files[0].relative.rpartition('/')[0]}".strip()
 
 
+def track_of_video(
+    video: SourceFile, poses: Sequence[SourceFile], frames: Sequence[SourceFile], size: tuple[int, int], measured: Sequence[int]
+) -> DeviceTrack:
+    """What a device says of its video, whose stored frames have (width, height); ``frames`` are its depth images, of those numbers."""
+    session = session_of([*poses, *frames])
+    if video.device == ariatrack.NAME:
+        return ariatrack.read_track(Path(video.path), poses, session)
+    return stray.read_track(poses, session, size, measured)
+
+
 @dataclass
 class Readers:
     """One reader a kind, as they are asked for; each reads a file once."""
@@ -48,5 +61,5 @@ class Readers:
         """See ``Reader.frame``."""
         name = files[0].device
         if name not in self._by_name:
-            self._by_name[name] = next(kind.Reader() for kind in KINDS if name == kind.NAME and kind is not stray)
+            self._by_name[name] = next(kind.Reader() for kind in _OF_PHOTOS if name == kind.NAME)
         return self._by_name[name].frame(photo, size, files, session_of(files))

@@ -1,4 +1,4 @@
-"""What tablets and phones wrote, for ``recon inspect``: which app, how many images have a pose, what is wrong with the others."""
+"""What tablets, phones and glasses wrote, for ``recon inspect``: which app, how many images have a pose, what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.capture import photos, stray
+from recon.capture import photos
 from recon.capture.depthimage import TURNED
 from recon.capture.device import DeviceFrame, rigid
 from recon.capture.devicefiles import number
-from recon.capture.devices import Readers, session_of
+from recon.capture.devices import Readers, session_of, track_of_video
 from recon.capture.photos import Header
 from recon.capture.records import DevicePose, Record
 from recon.capture.source import Source, SourceFile
@@ -78,7 +78,7 @@ def _frame(
 def _of_video(file: SourceFile, info: VideoInfo, poses: Sequence[SourceFile], source: Source) -> DeviceFound:
     lying = info.rotation_deg in (90, 270)
     measured = [int(number(pair.depth.relative) or 0) for pair in source.frames.get(file.name, ())]
-    track = stray.read_track(poses, session_of(poses), (info.height, info.width) if lying else (info.width, info.height), measured)
+    track = track_of_video(file, poses, (), (info.height, info.width) if lying else (info.width, info.height), measured)
     frames = [DeviceFrame(row.pose, row.pinhole or track.pinhole) for row in track.rows]
     warnings = list(track.warnings)
     if info.frames and track.rows and abs(info.frames - len(track.rows)) > max(2, 0.02 * info.frames):

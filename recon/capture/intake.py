@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.capture import photos, pixels, quality, stray, video
-from recon.capture.devices import session_of
+from recon.capture import photos, pixels, quality, video
+from recon.capture.devices import track_of_video
 from recon.capture.flightpath import track_of
 from recon.capture.framedepth import pack_frames
 from recon.capture.panorama import closes, nadir_mask
@@ -79,7 +79,8 @@ def take_video(
     """Put a video under ``out/videos`` (and a panorama's mask under ``out/masks``); the row of ``videos.json``. Raises InputError
     with the reason to skip it.
 
-    ``telemetry`` is what its device wrote beside it; ``poses`` and ``frames`` what a tablet did, whose depth images are packed beside it.
+    ``telemetry`` is what its device wrote beside it; ``poses`` and ``frames`` what a tablet or glasses did, whose depth images are
+    packed beside it.
     """
     info = video.probe(Path(file.path), config.max_pixels)
     stored = f"videos/{file.name}"
@@ -97,7 +98,7 @@ def take_video(
         lying = info.rotation_deg in (90, 270)
         size = (info.height, info.width) if lying else (info.width, info.height)
         measured = pack_frames(frames, out / stored) if frames else ()
-        row["device"] = stray.read_track(poses, session_of([*poses, *(pair.depth for pair in frames)]), size, measured).as_json()
+        row["device"] = track_of_video(file, poses, [pair.depth for pair in frames], size, measured).as_json()
     return row
 
 

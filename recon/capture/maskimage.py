@@ -65,6 +65,8 @@ class FrameMasks:
         stated = video.get("masks") or {}
         self._frames = {int(frame): folder / file for frame, file in stated.get("frames", {}).items()}
         self._all = folder / stated["all"] if stated.get("all") else None
+        # what the lens doesn't see, or the operator below a panorama: written by ingest, and the same in all frames
+        self._always = folder / str(video["mask"]).split("/", 2)[2] if video.get("mask") else None
         self._turn = _TURN_OF_ROTATION.get(int(video.get("rotation_deg") or 0), 1)
         self.used = self.without = 0
         self.faults: dict[str, str] = {}
@@ -74,14 +76,19 @@ class FrameMasks:
         return bool(self._frames or self._all)
 
     def of(self, frame: int, size: tuple[int, int]) -> Mask | None:
-        """The mask of a frame of (width, height), the whole video's included; None where nothing is hidden, or nothing is known."""
+        """The mask of a frame of (width, height), the whole video's included, and with it what is hidden in all frames anyway.
+
+        None where no mask is the frame's own.
+        """
         masks = [mask for path in (self._all, self._frames.get(frame)) if path for mask in self._read(path, size)]
         self.used, self.without = self.used + bool(masks), self.without + (not masks)
+        if masks and self._always is not None:
+            masks += self._read(self._always, size, turn=1)
         return np.minimum.reduce(masks) if masks else None
 
-    def _read(self, path: Path, size: tuple[int, int]) -> list[Mask]:
+    def _read(self, path: Path, size: tuple[int, int], turn: int | None = None) -> list[Mask]:
         try:
-            return [read_mask(path, self._turn, size, size[0] * size[1] * 4)]
+            return [read_mask(path, self._turn if turn is None else turn, size, size[0] * size[1] * 4)]
         except InputError as error:
             self.faults[path.name] = str(error)
             return []

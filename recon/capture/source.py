@@ -277,6 +277,11 @@ def _beside(path: Path) -> Iterator[SourceFile]:
         names = sorted(entry.name for entry in os.scandir(path.parent))
     except OSError:
         return  # the video itself can be read, and that will do
+    if path.suffix.lower() == ".vrs":
+        from recon.capture import ariatrack
+
+        for other in ariatrack.beside(path):
+            yield _listed(other, other.relative_to(path.parent).as_posix(), other.stat().st_size)
     for name in names:
         other = path.with_name(name)
         if kind_of(name) == "telemetry" and other.stem.casefold() == path.stem.casefold() and other.is_file():

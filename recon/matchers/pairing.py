@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from recon.capture.records import ImageRecord
 from recon.config import Pairs
-from recon.matchers import footprints
+from recon.matchers import footprints, frustums
 from recon.matchers.quick import AGREE
 
 Pair = tuple[int, int]
@@ -45,9 +45,10 @@ _SPARE = 3
 def choose_pairs(records: Sequence[ImageRecord], options: Pairs, alike: Alike, agreement: Agreement) -> tuple[list[Pair], dict[str, int]]:
     """Sorted pairs, and how many of them came by which rule first.
 
-    Few images: all pairs. Videos: neighbours in time at growing gaps, and the most alike frames further off, for loops. Many photos:
-    those that see the same ground, or else those that look alike and agree in a quick look, and their partners. Between groups:
-    the most alike. Time and memory grow linearly with the images, but for the products of image vectors.
+    Few images: all pairs. Videos: neighbours in time at growing gaps, and for loops frames further off that see the same by the
+    device's poses, and the most alike ones. Many photos: those that see the same by the device's poses, or the same ground by GPS, or
+    else those that look alike and agree in a quick look, and their partners. Between groups: the most alike. Time and memory grow
+    linearly with the images, but for the products of image vectors.
     """
     chosen = _Chosen({})
     groups = _groups(records)
@@ -58,6 +59,7 @@ def choose_pairs(records: Sequence[ImageRecord], options: Pairs, alike: Alike, a
         for group in groups.values():
             chosen.add("sequence", sequence_pairs(group, options.sequence_window))
             if options.loop_neighbours and len(group) > options.sequence_window:
+                chosen.add("pose", pose_pairs(group, records, 0, options.loop_neighbours, options.sequence_window))
                 chosen.add("loop", _pairs_of(alike(group, group, options.loop_neighbours, options.sequence_window + 1)))
         if len(photos) <= options.exhaustive_up_to:
             chosen.add("exhaustive", _all_pairs(photos))
@@ -83,6 +85,13 @@ def gps_pairs(photos: Sequence[int], records: Sequence[ImageRecord], neighbours:
     fixed = [k for k in photos if records[k].gps is not None]
     ranked = footprints.nearest([records[k] for k in fixed], neighbours)
     return [(fixed[row], fixed[other]) for row, others in enumerate(ranked) for other in others]
+
+
+def pose_pairs(images: Sequence[int], records: Sequence[ImageRecord], near: int, far: int, apart: int) -> list[Pair]:
+    """Pairs of images that see the same by their device's poses, most of them mutually: see ``recon.matchers.frustums.nearest``."""
+    posed = [k for k in images if records[k].pose is not None]
+    ranked = frustums.nearest([records[k] for k in posed], near, far, apart)
+    return mutual({posed[row]: [posed[other] for other in others] for row, others in enumerate(ranked)}, near + far)
 
 
 def mutual(ranked: Ranked, count: int, least: int = _LEAST) -> list[Pair]:
@@ -138,14 +147,18 @@ class _Chosen:
 def _add_photos(
     chosen: _Chosen, photos: list[int], records: Sequence[ImageRecord], options: Pairs, alike: Alike, agreement: Agreement
 ) -> None:
-    """By position where photos have one, else by likeness and a quick look; the next in order always."""
-    fixed = [k for k in photos if records[k].gps is not None]
-    ranked: dict[int, list[int]] = {}
-    for k, other in gps_pairs(fixed, records, max(1, options.neighbours - _SPARE)):
-        ranked.setdefault(k, []).append(other)
-    by_place = mutual(ranked, max(1, options.neighbours - _SPARE))
-    chosen.add("gps", by_place)
-    if len(fixed) == len(photos):
+    """By the device's poses or by GPS where photos have them, else by likeness and a quick look; the next in order always."""
+    count = max(1, options.neighbours - _SPARE)
+    if known := _in_one_session(photos, records):
+        chosen.add("pose", pose_pairs(photos, records, count - count // 2, count // 2, count))
+    else:
+        fixed = [k for k in photos if records[k].gps is not None]
+        ranked: dict[int, list[int]] = {}
+        for k, other in gps_pairs(fixed, records, count):
+            ranked.setdefault(k, []).append(other)
+        chosen.add("gps", mutual(ranked, count))
+        known = len(fixed) == len(photos)
+    if known:
         chosen.add("file_order", pairwise(photos))
         if options.loop_neighbours:
             chosen.add("retrieval", mutual(alike(photos, photos, options.loop_neighbours, 1), options.loop_neighbours, 0))
@@ -155,6 +168,12 @@ def _add_photos(
         chosen.add("retrieval", looked)
         chosen.add("file_order", ordered)
     chosen.add("bridge", bridges(photos, chosen.rules, lambda part, rest: alike(part, rest, 2, 0)))
+
+
+def _in_one_session(photos: Sequence[int], records: Sequence[ImageRecord]) -> bool:
+    """Whether a device's tracking has all photos in one frame. A phone's GPS says far less indoors: then it is not asked."""
+    sessions = {pose.session if (pose := records[k].pose) else None for k in photos}
+    return len(sessions) == 1 and None not in sessions
 
 
 def overlapping(images: Sequence[int], likely: Ranked, ordered: Sequence[Pair], neighbours: int, agreement: Agreement) -> list[Pair]:

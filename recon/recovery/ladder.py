@@ -138,7 +138,8 @@ def mapped(material: Material, settings: Settings, place: Place) -> Outcome | No
     adjustment = replace(adjustment_of(material.records, config, place.work.seed, place.work.threads), limits=settings.limits)
     any_lens = config.camera.model == "auto" and not is_fixed(config.camera)
     try:
-        return reconstruct(material.records, cameras, material.features, pairs, settings.mapper or config.sfm.mapper, adjustment, any_lens)
+        mapper = settings.mapper or config.sfm.mapper
+        return reconstruct(material.records, cameras, material.features, pairs, mapper, adjustment, config.matches, any_lens)
     except ReconstructionError as error:
         log.info("mapping failed: %s", error)
         return None

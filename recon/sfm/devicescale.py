@@ -20,6 +20,14 @@ _MOST_IMAGES = 250
 """Of a session; of a longer one so many, evenly spread: the fit takes their number cubed."""
 SYSTEMATIC = 0.005
 """What tracking is off by over a whole session alike, which no image of it can tell; an assumption, and no measured value."""
+SYSTEMATIC_UP_DEG = 0.5
+"""What a device's up is off by over a whole session alike: an assumption, too."""
+LEAST_WAY_M = 0.1
+"""A shorter way is lost in what tracking trembles by."""
+_UNCERTAIN = 0.1
+"""A scale of a larger relative deviation is no better than a guess."""
+_BLOCKS = 5
+"""Of neighbouring images, whose errors are alike: so many parts of a session are taken to err independently."""
 _CONTRADICTS_DEG = 10.0
 """Beyond it the device's rotations are not those of these images."""
 _JUMP = 6.0
@@ -34,13 +42,19 @@ class DeviceScale:
     """A unit of the model in metres."""
     sigma_scale: float
     """Relative standard deviation: by the drift that the images show, and ``SYSTEMATIC``."""
-    up: Floats | None
-    """(3,) unit vector in the model, where the device knows it."""
     images: int
     sessions: int
     drift_share: float
     """Error of the way after its whole length, a share of that."""
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceUp:
+    up: Floats
+    """(3,) unit vector in the model."""
+    sigma_deg: float
+    """Standard deviation of it: by how parts of the sessions differ, and ``SYSTEMATIC_UP_DEG``."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ def device_scale(model: pycolmap.Reconstruction, records: Sequence[ImageRecord])
     sessions = _sessions(model, records)
     if not sessions:
         return None if not any(record.pose for record in records) else f"fewer than {LEAST_IMAGES} of the model's images have a pose"
-    fits, ups, warnings = [], [], []
+    fits, warnings = [], []
     for session in sessions:
         turns, quarter, spread_deg = _device_from_model(session)
         if spread_deg > _CONTRADICTS_DEG:
@@ -71,24 +85,40 @@ def device_scale(model: pycolmap.Reconstruction, records: Sequence[ImageRecord])
         if quarter:
             warnings.append(f"the device's poses are those of images turned by {90 * quarter} degrees ({session.name})")
         fit = _fitted(session, turns)
-        if fit is not None:
+        if isinstance(fit, str):
+            warnings.append(fit)
+        else:
             fits.append((*fit, len(turns)))
-        if session.upright:
-            ups.append(turns[:, 2].mean(0))  # the device's z axis in the model
     if not fits:
-        return "; ".join(warnings) or "the device hardly moved"
+        return "; ".join(warnings)
     scales, sigmas, drifts, images = (np.array(column) for column in zip(*fits, strict=True))
     weights = sigmas**-2.0 / (sigmas**-2.0).sum()
-    up = np.sum(ups, 0) if ups else None
     return DeviceScale(
         metres=float(np.exp(weights @ np.log(scales))),
         sigma_scale=float(np.hypot((sigmas**-2.0).sum() ** -0.5, SYSTEMATIC)),
-        up=None if up is None else up / np.linalg.norm(up),
         images=int(images.sum()),
         sessions=len(fits),
         drift_share=float(weights @ drifts),
         warnings=tuple(warnings),
     )
+
+
+def device_up(model: pycolmap.Reconstruction, records: Sequence[ImageRecord]) -> DeviceUp | None:
+    """Which way is up by the poses that devices state; None where none knows, or they contradict the images.
+
+    A device that hardly moved tells no scale, and yet what is up. Images that follow each other err alike, by drift and by how the model
+    bends: the means of a few parts of each session tell more honestly than all images would how far off the whole mean may be.
+    """
+    sessions = [(session, *_device_from_model(session)) for session in _sessions(model, records) if session.upright]
+    ups = [turns[:, 2] for _, turns, _, spread_deg in sessions if spread_deg <= _CONTRADICTS_DEG]  # the device's z axis in the model
+    if not ups:
+        return None
+    up = np.sum([each.mean(0) for each in ups], 0)
+    up = up / np.linalg.norm(up)
+    parts = np.array([part.mean(0) for each in ups for part in np.array_split(each, _BLOCKS)])
+    across = parts - (parts @ up)[:, None] * up  # in the two directions that are level
+    sigma_deg = float(np.degrees(np.sqrt((across**2).sum() / (2 * len(parts) * (len(parts) - 1)))))
+    return DeviceUp(up, float(np.hypot(sigma_deg, SYSTEMATIC_UP_DEG)))
 
 
 def _sessions(model: pycolmap.Reconstruction, records: Sequence[ImageRecord]) -> list[_Session]:
@@ -133,8 +163,8 @@ def _mean(rotations: Floats) -> Floats:
     return np.asarray(u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt)
 
 
-def _fitted(session: _Session, turns: Floats) -> tuple[float, float, float] | None:
-    """Scale, its relative sigma, and the drift as a share of the way; None where the device hardly moved.
+def _fitted(session: _Session, turns: Floats) -> tuple[float, float, float] | str:
+    """Scale, its relative sigma, and the drift as a share of the way; in words where the device moved too little for its noise.
 
     The device's way is that of the model, turned step by step into the device's frame (so that a heading that wanders does no harm), times
     the scale, with two kinds of error: one that is new at each image, and drift, whose steps add up. Their ratio is what makes the
@@ -143,15 +173,16 @@ def _fitted(session: _Session, turns: Floats) -> tuple[float, float, float] | No
     steps = np.einsum("nij,nj->ni", (turns[1:] + turns[:-1]) / 2, np.diff(session.model[1], axis=0))
     moved = np.diff(session.device[1], axis=0)
     lengths = np.linalg.norm(steps, axis=1)
-    if lengths.sum() <= 0 or np.linalg.norm(moved, axis=1).sum() < 0.1:
-        return None
+    way_m = float(np.linalg.norm(moved, axis=1).sum())
+    if lengths.sum() <= 0 or way_m < LEAST_WAY_M:
+        return f"the device moved {100 * way_m:.1f} cm, and {100 * LEAST_WAY_M:.0f} cm are the least that tell a scale ({session.name})"
     rough = float(np.median(np.linalg.norm(moved, axis=1)[lengths > 0] / lengths[lengths > 0]))
     off = np.linalg.norm(moved - rough * steps, axis=1)
     whole = off <= _JUMP * max(float(np.median(off)), 1e-9 * rough * lengths.max())
     beside = np.diff(np.flatnonzero(whole)) == 1  # steps that share an image, and its error
     steps, moved, lengths = steps[whole], moved[whole], lengths[whole]
     if len(steps) < LEAST_IMAGES - 1:
-        return None
+        return f"the device lost its place too often: {len(steps)} steps between images hang together ({session.name})"
     way = np.maximum(lengths / lengths.mean(), 0.1)  # drift grows with the way, and a little with time
     best, likeliest = None, -np.inf
     for ratio in _RATIOS:
@@ -166,4 +197,10 @@ def _fitted(session: _Session, turns: Floats) -> tuple[float, float, float] | No
             likeliest = likelihood
             drift = np.sqrt(3 * variance * way.sum()) / (scale * lengths.sum())
             best = scale, float(np.sqrt(variance / power) / scale), float(drift)
+    if best is None:
+        return f"the way of the device is not that of the images ({session.name})"
+    if best[1] > _UNCERTAIN:
+        return (
+            f"the device's way of {way_m:.2f} m is too short for its errors, which leave the scale {100 * best[1]:.0f} % ({session.name})"
+        )
     return best

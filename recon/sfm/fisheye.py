@@ -12,19 +12,17 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import ImageRecord
+from recon.config import Matches
 from recon.features.store import Features
 from recon.matchers.nearest import match
 from recon.matchers.store import PairMatches
 from recon.matchers.verify import verify
 
-_RATIO = 0.85
 _FOCAL_SHARES = (0.26, 0.31, 0.37, 0.44, 0.53)
 """Of the longer side: lenses of 110 to 220 degrees."""
 _PAIRS_ASKED = 12
 _MORE = 1.1
 """More matches must agree by this factor: those of a pinhole agree less where it is taken for a fisheye."""
-_MAX_ERROR_PX, _MIN_INLIERS = 4.0, 15
-"""As ``matches`` has them by default."""
 
 
 def found_lenses(cameras: Mapping[str, pycolmap.Camera], model: pycolmap.Reconstruction) -> dict[str, pycolmap.Camera] | None:
@@ -44,6 +42,7 @@ def likely_fisheye(
     cameras: Mapping[str, pycolmap.Camera],
     features: Mapping[str, Features],
     pairs: Sequence[PairMatches],
+    options: Matches,
     seed: int,
 ) -> dict[str, pycolmap.Camera] | None:
     """The cameras of unknown lens as fisheyes of the focal length at which most matches agree; None where no more do than as they are."""
@@ -54,7 +53,7 @@ def likely_fisheye(
     best, most = None, _MORE * sum(len(pair.matches) for pair in some)
     for share in _FOCAL_SHARES:
         guess = {key: camera if camera.has_prior_focal_length else _fisheye(camera, share) for key, camera in cameras.items()}
-        agreeing = sum(len(pair.matches) for pair in matched_again(records, guess, features, some, seed))
+        agreeing = sum(len(pair.matches) for pair in matched_again(records, guess, features, some, options, seed))
         if agreeing > most:
             best, most = guess, agreeing
     return best
@@ -73,9 +72,10 @@ def matched_again(
     cameras: Mapping[str, pycolmap.Camera],
     features: Mapping[str, Features],
     pairs: Sequence[PairMatches],
+    options: Matches,
     seed: int,
 ) -> list[PairMatches]:
-    """The pairs verified with these cameras: SIFT's matched anew, learned ones as they are."""
+    """The pairs verified with these cameras as ``options`` ask: SIFT's matched anew, learned ones as they are."""
     camera_of = {record.name: cameras[record.camera] for record in records}
     found = []
     for number, pair in enumerate(pairs):
@@ -83,10 +83,11 @@ def matched_again(
         if one.is_learned:
             matches, ratios = pair.matches, np.zeros(len(pair.matches))
         else:
-            matches, ratios = match(one.descriptors, two.descriptors, _RATIO)
+            matches, ratios = match(one.descriptors, two.descriptors, options.ratio)
         names = (pair.name1, pair.name2)
         lenses = (camera_of[pair.name1], camera_of[pair.name2])
-        again = verify(names, lenses, (one.keypoints, two.keypoints), matches, ratios, _MAX_ERROR_PX, _MIN_INLIERS, seed + number)
+        keypoints = (one.keypoints, two.keypoints)
+        again = verify(names, lenses, keypoints, matches, ratios, options.max_error_px, options.min_inliers, seed + number)
         if again is not None:
             found.append(again)
     return found

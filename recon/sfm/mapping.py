@@ -13,6 +13,7 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import ImageRecord
+from recon.config import Matches
 from recon.errors import ReconstructionError
 from recon.features.store import Features
 from recon.matchers.pairing import components
@@ -72,20 +73,22 @@ def reconstruct(
     pairs: Sequence[PairMatches],
     mapper: str,
     adjustment: Adjustment,
+    matching: Matches,
     any_lens: bool = True,
 ) -> Outcome | None:
     """The best model of the images; None if no mapper finds one of two images or more. ReconstructionError where the only one fails.
 
     ``mapper`` is "global", "incremental" or "auto": global first, and incremental too where the global model is poor.
-    With ``any_lens`` cameras may get a richer lens model than they came with. A fisheye that is found that way is mapped once more.
+    With ``any_lens`` cameras may get a richer lens model than they came with. A fisheye that is found that way is mapped once more,
+    its pairs matched again as ``matching`` asks, which is what they were matched by.
     """
     first = _reconstructed(records, cameras, features, pairs, mapper, adjustment, any_lens)
     lenses = found_lenses(cameras, first.best.model) if first and any_lens else None
     if lenses is None and any_lens and (first is None or first.best.explained < _DOUBTFUL):
-        lenses = likely_fisheye(records, cameras, features, pairs, adjustment.seed)
+        lenses = likely_fisheye(records, cameras, features, pairs, matching, adjustment.seed)
     if lenses is None:
         return first
-    again = matched_again(records, lenses, features, pairs, adjustment.seed)
+    again = matched_again(records, lenses, features, pairs, matching, adjustment.seed)
     second = _reconstructed(records, lenses, features, again, mapper, adjustment, False) if again else None
     if first is None or second is None:
         return first or second

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from recon.simulate.cameras import look_at, orbit, pose
 from recon.simulate.render import render_linear
-from recon.simulate.scenes import Scene, object_scene, room_scene, wall_scene
+from recon.simulate.scenes import PLAIN, Scene, object_scene, room_scene, wall_scene
 from recon.simulate.sensors import make_camera, to_srgb
-from recon.simulate.textures import Material
 from recon.simulate.write import photo_exif, write_photo
 
 SIZE = (640, 480)
-PLAIN = Material((0.6, 0.6, 0.58), (0.6, 0.6, 0.58), 1.0, octaves=0, contrast=0.0)
 
 
 def textureless_wall(folder: Path, count: int = 8, seed: int = 0) -> list[Path]:

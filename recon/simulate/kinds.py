@@ -69,6 +69,8 @@ def plan_capture(kind: str, options: Options) -> Plan:
         raise ConfigError(f"{kind} takes photos, not a video", "leave video out")
     if options.format and kind != "room":
         raise ConfigError(f"format {options.format} is one of the room's", "leave format out, or simulate room")
+    if options.plain_wall and kind != "room":
+        raise ConfigError("a plain wall is one of the room's", "leave plain_wall out, or simulate room")
     allowed = {"glasses": (0, 4), "panorama": (0,)}.get(kind, (0, 1, 4))
     if len(options.distortion) not in allowed:
         raise ConfigError(f"{len(options.distortion)} distortion parameters", f"{kind} takes {' or '.join(map(str, allowed))}")
@@ -143,7 +145,7 @@ def _room(options: Options) -> Plan:
         from recon.simulate.tablet import names_of  # which needs the libraries of the extra
 
         names = names_of(options.format, times)
-    return Plan(room_scene(options.seed), camera, path, times, names, video)
+    return Plan(room_scene(options.seed, options.plain_wall), camera, path, times, names, video)
 
 
 def _glasses(options: Options) -> Plan:

@@ -40,6 +40,7 @@ class Options(BaseModel):
     depth_noise_m: float | None = Field(
         None, ge=0, description="standard deviation of each pixel of the room's depth images; none, or with a format 1 cm"
     )
+    plain_wall: bool = Field(False, description="the room's wall at y = 2 has no texture")
     format: Format | None = Field(None, description="the room as an app on a tablet stores it")
     drift: float = Field(0.01, ge=0, le=0.2, description="of the poses that the tablet states, a share of the way")
 

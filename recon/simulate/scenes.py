@@ -20,6 +20,7 @@ MASONRY = Material((0.50, 0.24, 0.16), (0.55, 0.42, 0.30), 0.5, 8, 0.7, "bricks"
 GRANITE = Material((0.46, 0.44, 0.42), (0.28, 0.30, 0.36), 0.25, 9, 1.0)
 TIMBER = Material((0.48, 0.32, 0.14), (0.30, 0.18, 0.08), 0.2, 8, 0.9, "bricks", 0.12)
 LICHEN = Material((0.55, 0.50, 0.25), (0.20, 0.30, 0.22), 0.18, 8, 1.0, "stones", 0.05)
+PLAIN = Material((0.6, 0.6, 0.58), (0.6, 0.6, 0.58), 1.0, octaves=0, contrast=0.0)
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,21 @@ def terrain_scene(half_m: tuple[float, float] = (90.0, 90.0), seed: int = 0) -> 
     return Scene.build([heightfield(x, y, z.reshape(len(y), len(x)), field), heap, *houses], seed), pile
 
 
-def room_scene(seed: int = 0) -> Scene:
-    """A room of 5 x 4 x 2.6 m with furniture; floor at z = 0, centred at the origin."""
+def room_scene(seed: int = 0, plain_wall: bool = False) -> Scene:
+    """A room of 5 x 4 x 2.6 m with furniture; floor at z = 0, centred at the origin.
+
+    ``plain_wall`` paints the long wall at y = 2 evenly: it shows no texture at all.
+    """
     paper = Material((0.62, 0.54, 0.42), (0.40, 0.48, 0.52), 0.7, 8, 0.8, "bricks", 0.30)
     carpet = Material((0.42, 0.16, 0.14), (0.20, 0.22, 0.38), 0.5, 8, 0.9, "stones", 0.12)
     ceiling = Material((0.70, 0.68, 0.64), (0.56, 0.58, 0.60), 0.6, 7, 0.6)
     cloth = Material((0.20, 0.34, 0.42), (0.42, 0.44, 0.30), 0.25, 8, 0.9, "stones", 0.07)
     top = heightfield(np.array([-2.5, 2.5]), np.array([-2.0, 2.0]), np.full((2, 2), 2.6), ceiling)
     walls = box((5.0, 4.0, 2.6), paper)
+    papered = walls.faces[[0, 1, 2, 3, 6, 7]] if plain_wall else walls.faces[:8]
     parts = [
         heightfield(np.linspace(-2.5, 2.5, 3), np.linspace(-2.0, 2.0, 3), np.zeros((3, 3)), carpet),
-        inside_out(Part(walls.vertices, walls.faces[:8], paper)),
+        inside_out(Part(walls.vertices, papered, paper)),
         inside_out(top),
         box((1.3, 0.8, 0.74), TIMBER).moved((0.5, 0.2, 0), 15),
         box((1.9, 0.8, 0.5), cloth).moved((-1.45, -1.5, 0)),
@@ -147,6 +152,8 @@ def room_scene(seed: int = 0) -> Scene:
         rock((0.2, 0.2, 0.24), 0.04, GRANITE, seed + 5, rings=40).moved((0.5, 0.2, 0.94)),
         rock((0.3, 0.26, 0.3), 0.05, LICHEN, seed + 6, rings=40).moved((1.9, -1.3, 0.2)),
     ]
+    if plain_wall:
+        parts.append(inside_out(Part(walls.vertices, walls.faces[4:6], PLAIN)))
     return Scene.build(parts, seed)
 
 

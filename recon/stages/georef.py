@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recon.capture.telemetry import Track
     from recon.sfm.depthscale import DepthScale
-    from recon.sfm.devicescale import DeviceScale
+    from recon.sfm.devicescale import DeviceScale, DeviceUp
     from recon.sfm.georeference import Georeference
 
 _AT_ODDS = 3.0
@@ -36,6 +36,7 @@ _DATUMS = {
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
     import pycolmap
 
+    from recon.sfm.devicescale import device_up
     from recon.sfm.upright import level_frame
 
     model = pycolmap.Reconstruction(inputs["recover"][0] / "model")
@@ -50,8 +51,9 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
             model, found, warnings = held, *again
     depth, unfit = _from_depth(model, ImageSet.read(inputs))
     device, odd = _from_device(model, records)
+    up = device_up(model, records)
     scales = _scales(found, depth, device)
-    world_from_model = found.world_from_model if found else level_frame(model, records, rng, device.up if device else None)
+    world_from_model = found.world_from_model if found else level_frame(model, records, rng, up.up if up else None)
     facts = _metric(found) if found else _plane()
     if scales:
         best = scales[0]
@@ -60,6 +62,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         warnings = warnings if found else []  # that there is no GPS is no news: lengths are in metres
     facts["depth"] = _depth_facts(depth, world_from_model.scale) if depth else None
     facts["device"] = _device_facts(device, world_from_model) if device else None
+    facts["up"] = _up_facts(bool(found), up, world_from_model)
     model.transform(world_from_model)
     (out / "model").mkdir()
     model.write_binary(out / "model")
@@ -175,17 +178,21 @@ def _depth_facts(depth: DepthScale, scale: float) -> dict[str, Any]:
 
 
 def _device_facts(device: DeviceScale, world_from_model: pycolmap.Sim3d) -> dict[str, Any]:
-    tilt_deg = None
-    if device.up is not None:
-        tilt_deg = float(np.degrees(np.arccos(np.clip((world_from_model.rotation.matrix() @ device.up)[2], -1, 1))))
     return {
         "world_from_metres": float(world_from_model.scale / device.metres),
         "sigma_scale": device.sigma_scale,
         "drift_share": device.drift_share,
         "images": device.images,
         "sessions": device.sessions,
-        "tilt_deg": tilt_deg,
     }
+
+
+def _up_facts(by_gps: bool, up: DeviceUp | None, world_from_model: pycolmap.Sim3d) -> dict[str, Any]:
+    """What told up, and how a device's own differs from it."""
+    if up is None:
+        return {"source": "gps" if by_gps else "images", "sigma_deg": None, "device_tilt_deg": None}
+    tilt_deg = float(np.degrees(np.arccos(np.clip((world_from_model.rotation.matrix() @ up.up)[2], -1, 1))))
+    return {"source": "gps" if by_gps else "device", "sigma_deg": None if by_gps else up.sigma_deg, "device_tilt_deg": tilt_deg}
 
 
 class _Scale(NamedTuple):
@@ -255,4 +262,4 @@ def _plane() -> dict[str, Any]:
     }
 
 
-stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=7)
+stage = Stage("georef", ("select", "recover"), run, reads=("georef", "sfm", "camera"), seeded=True, memory_mb=800, version=8)

@@ -55,4 +55,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "pairs.json", {"pairs": [[names[i], names[j]] for i, j in pairs], "sources": sources})
 
 
-stage = Stage("pairs", needs=("ingest", "select", "features"), run=run, seeded=True, memory_mb=600, version=2)
+stage = Stage("pairs", needs=("ingest", "select", "features"), run=run, seeded=True, memory_mb=600, version=3)

@@ -36,7 +36,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         check_pairs(records, cameras, features, pairs)
         work.tell(0.1)
         adjustment = adjustment_of(records, config, work.seed, work.threads)
-        outcome = reconstruct(records, cameras, features, pairs, config.sfm.mapper, adjustment, any_lens)
+        outcome = reconstruct(records, cameras, features, pairs, config.sfm.mapper, adjustment, config.matches, any_lens)
         if outcome is None:
             raise no_model(records, pairs)
     except NoParallax:
@@ -51,7 +51,7 @@ stage = Stage(
     "sfm",
     needs=("ingest", "select", "features", "matches"),
     run=run,
-    reads=("sfm", "camera"),
+    reads=("sfm", "camera", "matches"),
     seeded=True,
     memory_mb=2000,
     version=6,

@@ -1,4 +1,4 @@
-"""surface: surfaces through the samples, block by block."""
+"""surface: surfaces through the samples, block by block, or through what a sensor measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from recon.stages.sample import SAMPLES_FILE
 
 BASE_MB, SAMPLES_MB, BLOCK_MB = 500, 150, 350
 """What a shard needs, and more for each million samples that it reads and that lie in its block (measured)."""
+TSDF_MB = 3500
+"""Of a mesh of measured depth: 0.8 GB of voxels at most, twice that while their table grows, and the triangles."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
@@ -19,16 +21,22 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
     samples = Samples.load(inputs["sample"][0] / SAMPLES_FILE)
     jobs = plan(samples, config.mesh)
+    if config.mesh.mode == "tsdf":
+        return [{"job": job, "memory_mb": TSDF_MB} for job in jobs]
     count = len(samples.xyz)
     most = count if len(jobs) == 1 else MOST_SAMPLES
     return [{"job": job, "memory_mb": BASE_MB + (SAMPLES_MB * count + BLOCK_MB * most) // 10**6} for job in jobs]
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
-    from recon.surface.build import lay
+    from recon.dense.view import read_views
+    from recon.surface.build import lay, lay_measured
     from recon.surface.thin import Samples
 
+    if config.mesh.mode == "tsdf":
+        lay_measured(read_views(inputs), work).save(out)
+        return
     lay(Samples.load(inputs["sample"][0] / SAMPLES_FILE), config.mesh, shard["job"]).save(out)
 
 
-stage = Stage("surface", ("sample",), run, split, reads=("mesh",), memory_mb=2000)
+stage = Stage("surface", ("undistort", "sample"), run, split, reads=("mesh",), memory_mb=2000)

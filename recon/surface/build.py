@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recon.capture.records import read_json, write_json
 from recon.config import Mesh
+from recon.dense.view import View
 from recon.errors import NoSurface
 from recon.stage import Work
 from recon.surface.blocks import Block, block_surface, join, split
@@ -22,12 +23,13 @@ from recon.surface.poisson import Cube, Surface, cube_about
 from recon.surface.simplify import simplify
 from recon.surface.thin import Samples, spacing
 from recon.surface.trim import trim, without_islands
+from recon.surface.tsdf import measured_surface
 
 _COLOUR_NEIGHBOURS = 8
 _PART_FILE, _FACTS_FILE = "part.npz", "part.json"
 
 Job = Mapping[str, Any]
-"""Which part of a surface to lay, as JSON: a block of the octree's cube; nothing for a height field, which is laid as one."""
+"""Which part of a surface to lay, as JSON: a block of the octree's cube; nothing for what is laid as one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Part:
 
 def plan(samples: Samples, options: Mesh) -> list[Job]:
     """The parts that a surface is laid in, side by side. One that is to be closed is laid as one."""
-    if options.mode == "2.5d":
+    if options.mode != "3d":
         return [{}]
     cube = cube_about(samples, options.faces, options.depth)
     blocks = [Block.whole(cube)] if options.watertight else split(samples, cube)
@@ -67,6 +69,15 @@ def lay(samples: Samples, options: Mesh, job: Job) -> Part:
         return _height_field(samples, options)
     cube, block = _where(job)
     return Part(*block_surface(samples, cube, block), {}, job)
+
+
+def lay_measured(views: Sequence[View], work: Work) -> Part:
+    """The whole surface through what a sensor measured. Raises NoSurface."""
+    surface = measured_surface(views, work.tell)
+    areas = face_areas(surface.vertices, surface.faces)
+    keep, islands = without_islands(Edges.of(surface.faces).face_pairs()[0], areas, np.ones(len(areas), bool))
+    facts = {"cell": surface.voxel, "measured_views": surface.views, "islands_removed": islands}
+    return Part(surface.vertices, surface.faces[keep], facts, {})
 
 
 def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
@@ -124,7 +135,7 @@ def _joined(parts: Sequence[Part]) -> Surface:
 
 def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -> _Laid:
     """What stays of the surface that was laid."""
-    if options.mode == "2.5d":
+    if options.mode != "3d":
         return parts[0].vertices, parts[0].faces, dict(parts[0].facts)
     surface = _joined(parts)
     facts: dict[str, Any] = {"poisson_depth": surface.depth, "cell": surface.cell}

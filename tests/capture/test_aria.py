@@ -1,13 +1,12 @@
-"""Project Aria: the calibration of the upright frame, trajectories, and what is said where nothing can be read."""
+"""Project Aria: the calibration of the upright frame, and what is said where nothing can be read."""
 
 import sys
 
 import numpy as np
 import pycolmap
 import pytest
-from scipy.spatial.transform import Rotation
 
-from recon.capture.aria import MODEL, UPRIGHT_FROM_STORED, Recording, is_trajectory, read_trajectory, upright_lens
+from recon.capture.aria import MODEL, UPRIGHT_FROM_STORED, Recording, upright_lens
 from recon.dense.undistort import Undistorter
 from recon.errors import InputError, MissingPart, NotFound
 
@@ -16,10 +15,6 @@ PARAMS = np.array(
 )
 """FISHEYE624, of a size as real ones."""
 SIZE = 1408
-HEADER = (
-    "graph_uid,tracking_timestamp_us,utc_timestamp_ns,tx_world_device,ty_world_device,tz_world_device,qx_world_device,"
-    "qy_world_device,qz_world_device,qw_world_device,quality_score\n"
-)
 
 
 def upright_camera(scale=1.0):
@@ -63,30 +58,6 @@ def test_views_of_the_glasses_cover_both_sides_of_the_axis():
     mask = upright_lens(PARAMS, 707.5, SIZE).mask(SIZE, SIZE)
     assert mask[5, 5] == 0
     assert (mask[SIZE // 2 - 300 : SIZE // 2 + 300] == 255).mean() > 0.96
-
-
-def test_a_trajectory_is_read_and_its_bad_rows_are_counted(tmp_path):
-    turn = Rotation.from_rotvec([0.1, -0.7, 0.3])
-    x, y, z, w = turn.as_quat()
-    rows = [
-        f"a,1000,-1,0.5,1.5,2.5,{x},{y},{z},{w},1",
-        f"a,1000,-1,0.5,1.5,2.5,{x},{y},{z},{w},1",  # the same time again
-        "a,2000,-1,0.5,1.5,2.5,0,0,0,0,1",
-        f"a,3000,-1,nan,1.5,2.5,{x},{y},{z},{w},1",
-        f"a,4000,-1,0.6,1.5,2.5,{-x},{-y},{-z},{-w},1",
-        "a,5000,-1,0.6",
-    ]
-    path = tmp_path / "t.csv"
-    path.write_text(HEADER + "\n".join(rows) + "\n")
-    found = read_trajectory(path)
-    assert found.times_us.tolist() == [1000, 4000]
-    np.testing.assert_allclose(found.rotations, [turn.as_matrix()] * 2, atol=1e-12)
-    np.testing.assert_allclose(found.positions, [[0.5, 1.5, 2.5], [0.6, 1.5, 2.5]])
-    assert found.warnings == ("4 of 6 rows of t.csv hold no pose",)
-    assert is_trajectory(HEADER)
-    (tmp_path / "other.csv").write_text("timestamp,frame,x,y,z\n0,0,0,0,0\n")
-    with pytest.raises(InputError, match="no trajectory"):
-        read_trajectory(tmp_path / "other.csv")
 
 
 def test_without_the_package_the_remedy_is_told(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from recon.capture.records import ImageRecord, locate, read_json, read_records
 from recon.capture.source import Source, open_source, write_source
 from recon.config import Config
 from recon.inspect import inspect
+from recon.simulate.panorama import spherical
 from recon.stage import Work
 from recon.stages import ingest, select
 
@@ -224,3 +225,19 @@ def test_one_mask_for_all_frames_of_a_video(tmp_path: Path) -> None:
     assert masks[0] is not None
     assert not masks[0][:64, :32].any()  # turned a quarter to the left, as its frames are
     assert masks[0][64:].all()
+
+
+def test_a_panoramas_own_mask_hides_with_the_one_of_its_operator(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    write_video(tmp_path / "c/walk.mp4", pan(texture(96, 700), np.arange(0, 240, 12), 96, 192), container_options={"movflags": "faststart"})
+    spherical(tmp_path / "c/walk.mp4")
+    sky = np.full((96, 192), 255, np.uint8)
+    sky[:20] = 0
+    mask(tmp_path / "c/masks/0.png", sky)
+    taken = Taken(tmp_path / "c", tmp_path / "t")
+    by_frame = {record.frame: taken.mask(record) for record in taken.records}
+    own, others = by_frame.pop(0), list(by_frame.values())
+    assert own is not None
+    assert others[0] is not None
+    assert (others[0][0].all(), others[0][-1].any()) == (True, False)  # 30 degrees about straight down
+    assert np.array_equal(own, np.minimum(others[0], sky))

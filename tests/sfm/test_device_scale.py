@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pycolmap
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from recon.capture.device import device_pose
 from recon.capture.records import ImageRecord
 from recon.geometry.rotations import so3_exp
-from recon.sfm.devicescale import LEAST_IMAGES, SYSTEMATIC, DeviceScale, device_scale
+from recon.sfm.devicescale import LEAST_IMAGES, SYSTEMATIC, SYSTEMATIC_UP_DEG, DeviceScale, DeviceUp, device_scale, device_up
 from recon.simulate.kinds import Plan, plan_capture
 from recon.simulate.options import Options
 from recon.simulate.tablet import device_poses
@@ -49,6 +51,12 @@ def fitted(plan: Plan, poses: list[pycolmap.Rigid3d]) -> DeviceScale:
     return found
 
 
+def up_by(plan: Plan, poses: list[pycolmap.Rigid3d]) -> DeviceUp:
+    found = device_up(model_of(plan), records_of(plan, poses))
+    assert found is not None
+    return found
+
+
 def moved(pose: pycolmap.Rigid3d, shift: np.ndarray) -> pycolmap.Rigid3d:
     """The camera elsewhere in the device's frame."""
     return pycolmap.Rigid3d(pose.rotation, pose.translation - pose.rotation.matrix() @ shift)
@@ -58,8 +66,10 @@ def test_exact_poses_give_the_exact_scale_and_up(plan: Plan) -> None:
     found = fitted(plan, stated(plan))
     assert found.metres == pytest.approx(UNIT_M, rel=1e-6)
     assert found.sigma_scale == pytest.approx(SYSTEMATIC, rel=0.01)
-    assert found.up == pytest.approx(TURN @ [0, 0, 1], abs=1e-6)
     assert not found.warnings
+    up = up_by(plan, stated(plan))
+    assert up.up == pytest.approx(TURN @ [0, 0, 1], abs=1e-6)
+    assert up.sigma_deg == pytest.approx(SYSTEMATIC_UP_DEG, abs=1e-6)
 
 
 @pytest.mark.parametrize(("drift", "jitter_m"), [(0.01, 0.0), (0.02, 0.004), (0.0, 0.005)])
@@ -84,9 +94,10 @@ def test_a_jump_does_not_stretch_the_model(plan: Plan) -> None:
 @pytest.mark.parametrize("quarter", [1, 2, 3])
 def test_images_that_were_turned_against_their_poses_are_seen(quarter: int, plan: Plan) -> None:
     turn = pycolmap.Rigid3d(pycolmap.Rotation3d(so3_exp(np.array([0, 0, quarter * np.pi / 2]))), np.zeros(3))
-    found = fitted(plan, [turn * pose for pose in stated(plan)])
+    poses = [turn * pose for pose in stated(plan)]
+    found = fitted(plan, poses)
     assert found.metres == pytest.approx(UNIT_M, rel=1e-6)
-    assert found.up == pytest.approx(TURN @ [0, 0, 1], abs=1e-6)
+    assert up_by(plan, poses).up == pytest.approx(TURN @ [0, 0, 1], abs=1e-6)
     assert found.warnings == (f"the device's poses are those of images turned by {90 * quarter} degrees (s)",)
 
 
@@ -96,6 +107,7 @@ def test_poses_of_other_images_are_not_used(plan: Plan) -> None:
     found = device_scale(model_of(plan), records_of(plan, wrong))
     assert isinstance(found, str)
     assert "contradict the images" in found
+    assert device_up(model_of(plan), records_of(plan, wrong)) is None
 
 
 def test_what_says_nothing_is_named(plan: Plan) -> None:
@@ -104,8 +116,32 @@ def test_what_says_nothing_is_named(plan: Plan) -> None:
     assert device_scale(model, bare) is None
     few = records_of(plan, poses)[: LEAST_IMAGES - 1] + bare[LEAST_IMAGES - 1 :]
     assert device_scale(model, few) == f"fewer than {LEAST_IMAGES} of the model's images have a pose"
-    still = [moved(pose, pose.inverse().translation * -1) for pose in poses]
-    assert device_scale(model, records_of(plan, still)) == "the device hardly moved"
+    still = records_of(plan, [moved(pose, pose.inverse().translation * -1) for pose in poses])
+    assert device_scale(model, still) == "the device moved 0.0 cm, and 10 cm are the least that tell a scale (s)"
+    up = device_up(model, still)
+    assert up is not None  # it knows what is up all the same
+    assert up.up == pytest.approx(TURN @ [0, 0, 1], abs=1e-6)
+
+
+def test_a_way_that_is_lost_in_its_errors_gives_no_scale(plan: Plan) -> None:
+    rng = np.random.default_rng(3)
+    found = device_scale(model_of(plan), records_of(plan, [moved(pose, rng.standard_normal(3)) for pose in stated(plan)]))
+    assert isinstance(found, str)
+    assert re.fullmatch(r"the device's way of \d+.\d+ m is too short for its errors, which leave the scale \d+ % \(s\)", found)
+
+
+def test_ups_error_is_what_its_sigma_says(plan: Plan) -> None:
+    rng, errors = np.random.default_rng(1), []
+    for _ in range(15):
+        # a tilt that wanders, as that of a model or of tracking does
+        wander = np.cumsum(0.004 * rng.standard_normal((len(plan.times_s), 3)), axis=0)
+        tilted = [
+            pose * pycolmap.Rigid3d(pycolmap.Rotation3d(so3_exp(w)), np.zeros(3)) for pose, w in zip(stated(plan), wander, strict=True)
+        ]
+        found = up_by(plan, tilted)
+        off_deg = np.degrees(np.arccos(np.clip(found.up @ TURN[:, 2], -1, 1))) / np.sqrt(2)
+        errors.append(off_deg / found.sigma_deg)
+    assert 0.5 < np.sqrt(np.mean(np.square(errors))) < 1.8
 
 
 def test_two_recordings_share_nothing_but_the_metre(plan: Plan) -> None:
@@ -116,10 +152,10 @@ def test_two_recordings_share_nothing_but_the_metre(plan: Plan) -> None:
     assert isinstance(found, DeviceScale)
     assert (found.sessions, found.images) == (2, 40)
     assert abs(np.log(found.metres / UNIT_M)) < 3 * found.sigma_scale
-    assert found.up == pytest.approx(TURN @ [0, 0, 1], abs=0.01)
+    up = device_up(model_of(plan), records)
+    assert up is not None
+    assert up.up == pytest.approx(TURN @ [0, 0, 1], abs=0.01)
 
 
 def test_without_gravity_there_is_no_up(plan: Plan) -> None:
-    found = device_scale(model_of(plan), records_of(plan, stated(plan), upright=False))
-    assert isinstance(found, DeviceScale)
-    assert found.up is None
+    assert device_up(model_of(plan), records_of(plan, stated(plan), upright=False)) is None

@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from recon.capture.records import ImageRecord
-from recon.config import Camera
+from recon.config import Camera, Matches
 from recon.evaluate.poses import pose_errors
 from recon.features.store import Features
 from recon.matchers.verify import verify
@@ -67,22 +67,25 @@ def test_matches_towards_the_rim_come_back_with_the_lens(walk):
     assert lenses is not None
     assert lenses["a"].has_prior_focal_length
     assert found_lenses(lenses, model) is None  # known already
-    again = matched_again(records, lenses, features, pairs, 0)
-    assert sum(len(pair.matches) for pair in again) > 1.1 * sum(len(pair.matches) for pair in pairs)
+    again = matched_again(records, lenses, features, pairs, Matches(), 0)
+    count = sum(len(pair.matches) for pair in again)
+    assert count > 1.1 * sum(len(pair.matches) for pair in pairs)
+    strict = matched_again(records, lenses, features, pairs, Matches(max_error_px=0.5), 0)  # as the run's own options ask
+    assert sum(len(pair.matches) for pair in strict) < 0.9 * count
 
 
 def test_only_a_fisheye_is_likely_one(walk):
     records, cameras, features, pairs, _ = walk
-    guess = likely_fisheye(records, cameras, features, pairs, 0)
+    guess = likely_fisheye(records, cameras, features, pairs, Matches(), 0)
     assert guess is not None
     assert 0.8 < guess["a"].focal_length_x / 320 < 1.25
     pinhole = pycolmap.Camera(camera_id=1, model="SIMPLE_RADIAL", width=SIZE[0], height=SIZE[1], params=[480, 480, 360, -0.02])
-    assert likely_fisheye(*taken(pinhole)[:4], 0) is None
+    assert likely_fisheye(*taken(pinhole)[:4], Matches(), 0) is None
 
 
 def test_a_strong_fisheye_without_calibration_gives_a_straight_model(walk):
     records, cameras, features, pairs, truth = walk
-    outcome = reconstruct(records, cameras, features, pairs, "auto", Adjustment(2.0, 1.5, False, 0, 1))
+    outcome = reconstruct(records, cameras, features, pairs, "auto", Adjustment(2.0, 1.5, False, 0, 1), Matches())
     assert outcome is not None
     model = outcome.best.model
     assert model.cameras[1].model_name == "OPENCV_FISHEYE"

@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from recon.capture.records import ImageRecord
-from recon.config import Camera
+from recon.config import Camera, Matches
 from recon.errors import ConfigError, EmptyCapture, NoOverlap, NoParallax, ReconstructionError
 from recon.evaluate.poses import pose_errors
 from recon.features.store import Features
@@ -68,7 +68,7 @@ def orbit(count: int, arc_deg: float = 120.0, radius: float = 5.0) -> list[pycol
 def mapped(given: World, mapper: str = "auto", threads: int = 1):  # type: ignore[no-untyped-def]
     records, features, pairs, _ = given
     cameras = cameras_of(records, Camera())
-    return reconstruct(records, cameras, features, pairs, mapper, Adjustment(4.0, 1.5, False, 0, threads))
+    return reconstruct(records, cameras, features, pairs, mapper, Adjustment(4.0, 1.5, False, 0, threads), Matches())
 
 
 @pytest.fixture(scope="module")

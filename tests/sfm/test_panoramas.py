@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from recon.capture.records import ImageRecord
-from recon.config import Camera
+from recon.config import Camera, Matches
 from recon.errors import NoParallax
 from recon.evaluate.poses import pose_errors
 from recon.features.store import Features
@@ -53,7 +53,7 @@ def walk(count, step_m, noise_px, rng):
 def test_a_walk_with_panoramas_becomes_a_model(mapper, rng):
     records, cameras, features, pairs, truth = walk(6, 0.4, 0.5, rng)
     check_pairs(records, cameras, features, pairs)
-    outcome = reconstruct(records, cameras, features, pairs, mapper, Adjustment(2.0, 1.5, False, 0, 1))
+    outcome = reconstruct(records, cameras, features, pairs, mapper, Adjustment(2.0, 1.5, False, 0, 1), Matches())
     assert outcome is not None
     model = outcome.best.model
     assert model.num_reg_images() == 6

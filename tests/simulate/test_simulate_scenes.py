@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
 
+from recon.errors import ConfigError
+from recon.simulate import scenes
+from recon.simulate.kinds import plan_capture
+from recon.simulate.options import Options
 from recon.simulate.scenes import Stockpile, object_scene, room_scene, terrain_scene, wall_scene
 from recon.simulate.shapes import box, frustum, frustum_volume, gable_roof, rock
 from recon.simulate.textures import Material, fractal_noise
@@ -66,3 +70,15 @@ def test_noise_is_smooth_and_has_its_wavelength():
     assert values.std() > 0.1
     crossings = (np.diff(np.sign(values)) != 0).sum()
     assert 25 < crossings < 110
+
+
+def test_a_plain_wall_is_the_same_wall_without_texture():
+    papered, plain = room_scene(0), room_scene(0, plain_wall=True)
+    flat = (np.abs(plain.vertices[plain.faces][..., 1] - 2) < 1e-6).all(1)
+    assert flat.sum() == 2
+    assert {plain.materials[k] for k in plain.material_of_face[flat]} == {scenes.PLAIN}
+    assert not {plain.materials[k] for k in plain.material_of_face[~flat]} & {scenes.PLAIN}
+    ways = [{tuple(sorted(map(tuple, triangle))) for triangle in scene.vertices[scene.faces].tolist()} for scene in (papered, plain)]
+    assert ways[0] == ways[1]
+    with pytest.raises(ConfigError, match="a plain wall is one of the room's"):
+        plan_capture("object", Options(plain_wall=True))

@@ -62,7 +62,9 @@ def test_poses_alone_give_metres_and_up(plan: Plan, model: pycolmap.Reconstructi
     inputs, facts = georeferenced(tmp_path, plan, model)
     assert (facts["metric"], facts["source"], facts["unit"]) == (True, "device", "m")
     assert abs(np.log(facts["scale"] / UNIT_M)) < 3 * facts["sigma_scale"] < 0.06
-    assert facts["device"]["tilt_deg"] == pytest.approx(0, abs=1e-6)
+    assert facts["up"]["source"] == "device"
+    assert 0.5 <= facts["up"]["sigma_deg"] < 1
+    assert facts["up"]["device_tilt_deg"] == pytest.approx(0, abs=1e-6)
     assert not facts["warnings"]
     world = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     for image in world.images.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,16 @@ from chain import run
 from recon.capture.records import read_json
 from recon.capture.source import open_source, write_source
 from recon.config import parse
-from recon.dense.view import read_points
+from recon.dense.view import read_points, read_views
+from recon.errors import NoSurface
+from recon.evaluate.clouds import sample_mesh
 from recon.geometry.similarity import fit_similarity
 from recon.simulate.rgbd import RgbdTruth, bare_wall_with_depth
 from recon.stage import Inputs
-from recon.stages import depth, fuse, georef, ingest, select, undistort
+from recon.stages import depth, fuse, georef, ingest, mesh, sample, select, surface, undistort
+from recon.surface import tsdf
+from recon.surface.mesh import MESH_FILE, TriMesh
+from recon.surface.tsdf import measured_surface
 
 UNIT_M = 2.7
 """Metres a unit of the sparse model."""
@@ -59,8 +65,14 @@ def on_the_wall(inputs: Inputs, truth: RgbdTruth) -> np.ndarray:
     return xyz[(np.abs(xyz[:, 0]) < 1.3) & (xyz[:, 2] > 0.4) & (xyz[:, 2] < 1.9) & (np.abs(xyz[:, 1]) < 0.3)]
 
 
-def test_a_wall_without_texture_is_there_in_metres(wall: tuple[Path, RgbdTruth], tmp_path: Path) -> None:
-    inputs = reconstructed(*wall, tmp_path / "with", "fuse")
+@pytest.fixture(scope="module")
+def dense(wall: tuple[Path, RgbdTruth], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Inputs]:
+    folder = tmp_path_factory.mktemp("with")
+    return folder, reconstructed(*wall, folder, "fuse")
+
+
+def test_a_wall_without_texture_is_there_in_metres(wall: tuple[Path, RgbdTruth], dense: tuple[Path, Inputs]) -> None:
+    _, inputs = dense
     facts = read_json(inputs["georef"][0] / "georef.json")
     assert (facts["metric"], facts["source"], facts["unit"], facts["warnings"]) == (True, "depth", "m", [])
     off = abs(true_from_world(inputs, wall[1]).scale - 1)
@@ -70,6 +82,40 @@ def test_a_wall_without_texture_is_there_in_metres(wall: tuple[Path, RgbdTruth],
     assert 1e-4 < np.sqrt((xyz[:, 1] ** 2).mean()) < 0.004
     cells = {(int(x), int(z)) for x, z in np.floor(xyz[:, [0, 2]] / 0.05)}
     assert len(cells) > 0.97 * (2.6 / 0.05) * (1.5 / 0.05)
+
+
+def test_a_mesh_of_what_the_sensor_measured_has_the_wall(wall: tuple[Path, RgbdTruth], dense: tuple[Path, Inputs]) -> None:
+    config = parse({"mesh": {"mode": "tsdf", "faces": 20_000}})
+    inputs = run((sample.stage, surface.stage, mesh.stage), dense[1], dense[0], config=config)
+    facts, made = read_json(inputs["mesh"][0] / "mesh.json"), TriMesh.load(inputs["mesh"][0] / MESH_FILE)
+    assert (facts["mode"], facts["measured_views"], facts["watertight"]) == ("tsdf", 10, False)
+    assert 0.01 < facts["cell"] < 0.03  # a pixel of the sensor, 4 m away
+    assert 10_000 < facts["faces"] <= 20_000
+    true_from_model = true_from_world(inputs, wall[1])
+    spread, normals = sample_mesh(made.vertices, made.faces, 50_000)
+    xyz, normals = true_from_model * spread, normals @ true_from_model.rotation.matrix().T
+    near = (np.abs(xyz[:, 0]) < 1.3) & (xyz[:, 2] > 0.4) & (xyz[:, 2] < 1.9)
+    assert near.sum() > 5000
+    assert 1e-4 < np.sqrt((xyz[near, 1] ** 2).mean()) < 0.008  # ten images of 1 cm of noise
+    assert (normals[near, 1] < -0.8).mean() > 0.98  # it looks at the cameras
+
+
+def test_the_same_surface_each_time_and_larger_voxels_where_blocks_would_be_too_many(
+    dense: tuple[Path, Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = read_views(dense[1])
+    fine, again = measured_surface(views), measured_surface(views)
+    assert np.array_equal(fine.vertices, again.vertices)  # whatever the threads do
+    assert np.array_equal(fine.faces, again.faces)
+    monkeypatch.setattr(tsdf, "MOST_BLOCKS", 500)
+    coarse = measured_surface(views)
+    assert coarse.voxel > 1.4 * fine.voxel
+    assert len(coarse.faces) < 0.6 * len(fine.faces)
+
+
+def test_without_measured_depth_there_is_nothing_to_mesh(dense: tuple[Path, Inputs]) -> None:
+    with pytest.raises(NoSurface, match="no image has a measured depth"):
+        measured_surface([replace(view, measured_path=None) for view in read_views(dense[1])])
 
 
 def test_without_the_sensor_there_is_no_wall(wall: tuple[Path, RgbdTruth], tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ def _scale(georef: Mapping[str, Any]) -> dict[str, Any]:
         "gps_rejected",
         "depth",
         "device",
+        "up",
     )
     return {key: georef.get(key) for key in keys}
 
