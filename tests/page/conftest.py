@@ -54,12 +54,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log.close()
 
 
+@dataclass(frozen=True)
+class Flight:
+    photos: list[Path]
+    truth: Path
+
+
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The photos of a small capture of known truth."""
-    folder = tmp_path_factory.mktemp("photos")
-    truth = simulate("object", folder, images=8, size=(320, 240), video=False)
-    return sorted(path for path in (folder / truth.capture).rglob("*") if path.suffix.lower() in (".jpg", ".png"))
+def flight(tmp_path_factory: pytest.TempPathFactory) -> Flight:
+    """The photos of a small survey of known truth, whose GPS is exact: its scale is known as well."""
+    folder = tmp_path_factory.mktemp("flight")
+    truth = simulate("drone", folder, images=9, size=(320, 240), gps_noise_m=0.0)
+    return Flight(sorted((folder / truth.capture).glob("*.JPG")), folder / "truth")
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,27 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
-from conftest import OPTIONS, Open, Served
+import trimesh
+from conftest import OPTIONS, Flight, Open, Served
+from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
+from scipy.spatial import cKDTree
 
 HELD_FROM = 4
 """Parts that arrive before the page is loaded anew."""
+REACH_M = 14.0
+"""East and north of the middle: what several photos see."""
+LEVEL_M = 0.5
+"""A place is taken from ground that is level about so far around."""
 
 
-def test_from_drop_to_revoke(open_page: Open, served: Served, photos: list[Path], look) -> None:
+def test_from_drop_to_revoke(open_page: Open, served: Served, flight: Flight, look) -> None:
     page = open_page()
     expect(page.get_by_text("No models yet")).to_be_visible()
     look(page, "1-empty")
-    capture = upload_with_a_reload(page, photos, look)
+    capture = upload_with_a_reload(page, flight.photos, look)
     with_quick_options(page, served)
     expect(page.get_by_role("heading", name="This will make one model")).to_be_visible(timeout=90_000)
     look(page, "4-ready")
@@ -28,7 +36,7 @@ def test_from_drop_to_revoke(open_page: Open, served: Served, photos: list[Path]
     page.wait_for_url(re.compile("#/jobs/"))
     job = page.url.rsplit("/", 1)[-1]
     watch(page, served, job, look)
-    measure(page, served, job, look)
+    measure(page, served, job, flight, look)
     page.get_by_role("tab", name="Files").click()
     expect(page.get_by_role("link", name="mesh.glb")).to_be_visible()
     with page.expect_download() as download:
@@ -39,7 +47,7 @@ def test_from_drop_to_revoke(open_page: Open, served: Served, photos: list[Path]
     expect(page.frame_locator("iframe").locator("h1, h2").first).to_be_visible()
     share_and_revoke(page, open_page, look)
     with served.client() as client:
-        assert client.get(f"/v1/captures/{capture}").json()["name"] == "Stone"
+        assert client.get(f"/v1/captures/{capture}").json()["name"] == "Fields"
     page.goto(f"{served.url}/#/")
     expect(page.locator(".thumb img")).to_be_visible()
     look(page, "12-jobs")
@@ -69,7 +77,7 @@ def upload_with_a_reload(page: Page, photos: list[Path], look) -> str:
     expect(page.get_by_text(f"{HELD_FROM} files of {len(photos)} arrived whole")).to_be_visible()
     look(page, "3-interrupted")
     page.get_by_role("button", name="Rename").click()
-    page.get_by_role("textbox", name="Name").fill("Stone")
+    page.get_by_role("textbox", name="Name").fill("Fields")
     page.get_by_role("button", name="Save").click()
     again: list[str] = []
     page.on("request", lambda asked: again.append(asked.url) if asked.method == "PUT" else None)
@@ -105,16 +113,19 @@ def watch(page: Page, served: Served, job: str, look) -> None:
     expect(page.locator(".progress-words")).to_contain_text("Done in")
 
 
-def measure(page: Page, served: Served, job: str, look) -> None:
-    """A distance between two points of the model: what is saved is their distance in the model's own file."""
+def measure(page: Page, served: Served, job: str, flight: Flight, look) -> None:
+    """A distance between two places of the scene, which is known, and not only between two points of the model."""
     page.wait_for_selector(".model .viewer[data-state=ready]", timeout=60_000)
     look(page, "6-model")
     with served.client() as client:
-        cloud = points_of(client.get(f"/v1/jobs/{job}/artifacts/points.ply?stream=1").content)
-        saved = measured_on(page, client, job, cloud)
-    ends = [cloud[np.linalg.norm(cloud - point, axis=1).argmin()] for point in saved["points"]]
-    assert float(np.linalg.norm(ends[0] - ends[1])) == pytest.approx(saved["value"], rel=0.005)
-    assert (saved["kind"], saved["metric"]) == ("distance", False)
+
+        def file(name: str) -> bytes:
+            return client.get(f"/v1/jobs/{job}/artifacts/{name}?stream=1").content
+
+        true, seen = two_places(flight, file("cameras.csv"), points_of(file("points.ply")))
+        saved = measured_on(page, client, job, seen)
+    assert saved["value"] == pytest.approx(float(np.linalg.norm(true[0] - true[1])), rel=0.005)
+    assert (saved["kind"], saved["unit"], saved["metric"]) == ("distance", "m", True)
     page.reload()
     page.wait_for_selector(".model .viewer[data-state=ready]", timeout=60_000)
     page.get_by_role("button", name="Measurements").first.click()
@@ -122,7 +133,7 @@ def measure(page: Page, served: Served, job: str, look) -> None:
     look(page, "7-measured")
 
 
-def points_of(ply: bytes) -> np.ndarray:
+def points_of(ply: bytes) -> NDArray[np.float64]:
     """x, y, z of our own binary clouds."""
     header, _, body = ply.partition(b"end_header\n")
     count = int(re.search(rb"element vertex (\d+)", header)[1])  # type: ignore[index]
@@ -130,11 +141,34 @@ def points_of(ply: bytes) -> np.ndarray:
     return np.ascontiguousarray(rows[:, :12]).view("<f4").astype(float)
 
 
-def measured_on(page: Page, client, job: str, cloud: np.ndarray) -> dict:
+def two_places(flight: Flight, cameras: bytes, cloud: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two far corners of the true surface that were reconstructed, (2, 3) in the scene, and (2, 3) where the model shows them.
+
+    The model's frame is found from the cameras, with a scale of its own: were the model too large, so would be what is measured.
+    """
+    truth = pycolmap.Reconstruction(flight.truth / "cameras")
+    true_centers = {image.name: image.projection_center() for image in truth.images.values()}
+    rows = [line.split(",") for line in cameras.decode().splitlines()[1:]]
+    model_centers = np.array([[float(value) for value in row[1:4]] for row in rows])
+    model_from_scene = pycolmap.estimate_sim3d(np.array([true_centers[Path(row[0]).name] for row in rows]), model_centers)
+    corners = np.asarray(trimesh.load_mesh(flight.truth / "mesh.ply").vertices)
+    seen = corners @ model_from_scene.matrix()[:, :3].T + model_from_scene.translation
+    # a flight that looks straight down knows plan better than height: where in plan, and as high as the model is there
+    near = cKDTree(cloud[:, :2]).query_ball_point(seen[:, :2], LEVEL_M)
+    seen[:, 2] = [np.median(cloud[rows, 2]) if rows else np.nan for rows in near]
+    is_level = np.array([len(rows) > 5 and np.ptp(cloud[rows, 2]) < LEVEL_M for rows in near])
+    is_inside = np.abs(seen[:, :2] - np.median(cloud[:, :2], axis=0)).max(axis=1) < REACH_M
+    found = np.flatnonzero(is_level & is_inside)
+    across = seen[found, :2].sum(axis=1)
+    ends = found[[across.argmin(), across.argmax()]]
+    return corners[ends], seen[ends]
+
+
+def measured_on(page: Page, client, job: str, places: NDArray[np.float64]) -> dict:
+    page.get_by_label("From above").click()
     page.get_by_label("Distance", exact=True).first.click()
-    middle = cloud[np.abs(cloud - np.median(cloud, axis=0)).max(axis=1).argsort()[: len(cloud) // 2]]
-    for point in (middle[middle[:, 0].argmin()], middle[middle[:, 0].argmax()]):
-        x, y = page.evaluate("point => document.querySelector('.model .viewer').viewer.project(point)", point.tolist())
+    for place in places:
+        x, y = page.evaluate("point => document.querySelector('.model .viewer').viewer.project(point)", place.tolist())
         page.mouse.click(x, y)
     for _ in range(50):
         items = client.get(f"/v1/jobs/{job}/measurements").json()["items"]
@@ -151,7 +185,7 @@ def share_and_revoke(page: Page, open_page: Open, look) -> None:
     link = page.get_by_label("The link", exact=True).input_value()
     look(page, "9-share")
     guest = open_page(link.partition("#")[2], key=None)
-    expect(guest.get_by_role("heading", name="Stone")).to_be_visible()
+    expect(guest.get_by_role("heading", name="Fields")).to_be_visible()
     guest.wait_for_selector(".model .viewer[data-state=ready]", timeout=60_000)
     expect(guest.get_by_role("button", name="Delete")).to_have_count(0)
     look(guest, "10-shared")
@@ -166,7 +200,7 @@ def share_and_revoke(page: Page, open_page: Open, look) -> None:
 
 
 def delete_and_undo(page: Page, served: Served, job: str) -> None:
-    page.get_by_role("button", name="Delete Stone").click()
+    page.get_by_role("button", name="Delete Fields").click()
     expect(page.locator(".job")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".job")).to_have_count(1)

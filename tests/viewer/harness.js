@@ -28,5 +28,5 @@ window.arrive = (rows) => {
   artifacts.splice(0, artifacts.length, ...rows);
   listeners.forEach((changed) => changed());
 };
-window.mount = () => (window.viewer = mountViewer(document.getElementById("root"), window.job));
+window.mount = async () => (window.viewer = await mountViewer(document.getElementById("root"), window.job));
 if (!location.search.includes("wait")) window.mount();

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from recon.pipeline import stages_until
+
 ROOT = Path(__file__).resolve().parents[2]
 STATIC = ROOT / "api/static"
 OFFLINE = re.compile(r"ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT|ENETUNREACH")
@@ -43,6 +45,12 @@ def test_first_load_is_small():
     """What is fetched before a job is opened: 400 kB at most; chunks of the viewer come later."""
     first = sum(len(gzip.compress(path.read_bytes())) for path in STATIC.iterdir() if path.name in ("index.html", "app.js", "app.css"))
     assert 100 < first < 400_000
+
+
+def test_every_stage_has_words_of_its_own():
+    """What the page has no words for it would show as the program calls it."""
+    words = (ROOT / "api/viewer/src/app/words.ts").read_text()
+    assert [stage.name for stage in stages_until(None) if f"\n  {stage.name}: " not in words] == []
 
 
 def test_licences_of_what_is_inside_are_told():

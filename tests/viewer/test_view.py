@@ -157,6 +157,17 @@ def test_previews_give_way_to_results_and_the_view_stays(open_viewer, server, ru
     assert page.is_enabled("input[value=mesh]")
 
 
+def test_the_view_follows_the_model_until_somebody_takes_hold_of_it(open_viewer, server, run_files, cloud_files, marks):
+    page = open_viewer({}, {"dense.ply": cloud_files(marks)["dense.ply"]})
+    before = page.evaluate("viewer.project([0, 0, 0])")
+    put(server, run_files)
+    page.evaluate("rows => arrive(rows)", describe(run_files, "result"))
+    page.wait_for_selector("#root[data-source='points.laz']")
+    after = page.evaluate("viewer.project([0, 0, 0])")
+    assert np.hypot(*np.subtract(before, (500, 350))) > 80  # the marks' corner
+    assert np.hypot(*np.subtract(after, (500, 350))) < 40  # the run's middle
+
+
 def test_nothing_yet_and_nothing_at_all(open_viewer, cloud_files, marks):
     page = open_viewer({}, wait="empty")
     assert "The first preview appears here" in text_of(page)
@@ -211,7 +222,7 @@ def test_viewers_come_and_go_without_a_trace(open_viewer, run_files):
     page.wait_for_selector("#root[data-state=ready]")
     page.evaluate("viewer.dispose(); arrive([])")
     for _ in range(17):  # a browser holds sixteen contexts
-        page.evaluate("mount(); viewer.dispose()")
+        page.evaluate("mount().then(() => viewer.dispose())")
     assert page.evaluate("[document.getElementById('root').childElementCount, listeners.size]") == [0, 0]
     page.wait_for_timeout(200)
     assert len(page.workers) == 0

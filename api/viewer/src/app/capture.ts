@@ -72,7 +72,8 @@ class Shown {
 
   private async ready(capture: Capture): Promise<void> {
     this.options ??= await this.api.get<OptionsAnswer>("v1/options", this.signal);
-    const choice = startForm(this.options, capture.inspection, "Start", (preset, config) => this.start(preset, config));
+    const isHopeless = capture.inspection?.preflight?.verdict === "no";
+    const choice = startForm(this.options, capture.inspection, isHopeless ? "Start anyway" : "Start", (preset, config) => this.start(preset, config));
     fill(this.body, steps(2), preflightCard(capture), choice);
   }
 
@@ -147,7 +148,8 @@ function uploadCard(upload: Upload, cancel: () => void): HTMLElement {
     facts.textContent = parts.filter(Boolean).join(" · ");
     const isPaused = state === "paused";
     fill(pause, icon(isPaused ? "play" : "pause"));
-    pause.setAttribute("aria-label", isPaused ? "Go on with the upload" : "Pause the upload");
+    pause.title = isPaused ? "Go on with the upload" : "Pause the upload";
+    pause.setAttribute("aria-label", pause.title);
     pause.hidden = !upload.isLive;
     fill(error, state === "failed" && h("p", { class: "error", text: upload.progress.error }), state === "failed" && button("Choose the files again", cancel));
   };

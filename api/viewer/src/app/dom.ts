@@ -60,7 +60,7 @@ const PATHS = {
   check: "M5 13l4 4L19 7",
   warning: "M12 4 2.500 20h19zM12 10v4m0 3v.010",
   theme: "M12 3a9 9 0 1 0 0 18zm0 0a9 9 0 0 1 0 18",
-  person: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zm-8 8a8 8 0 0 1 16 0",
+  leave: "M10 4H5v16h5M9 12h11m-4-4 4 4-4 4",
   edit: "M4 20h4L19 9l-4-4L4 16z",
   again: "M20 12a8 8 0 1 1-2.500-5.800M20 3v4h-4",
   stop: "M7 7h10v10H7z",

@@ -1,5 +1,6 @@
 // What was recognised in a capture, and whether it will become one model.
 
+import { sentence } from "./api";
 import { h, icon } from "./dom";
 import { bytes, count, duration, percent } from "./format";
 import type { Capture, Inspection } from "./types";
@@ -23,10 +24,10 @@ export function preflightCard(capture: Capture): HTMLElement {
     { class: `card ${verdict?.kind ?? ""}` },
     verdict && h("h2", { class: "verdict" }, icon(verdict.kind === "good" ? "check" : "warning"), verdict.words),
     !verdict && h("h2", { text: "Your capture" }),
-    flight && h("p", { text: flight.reason }),
-    flight && flight.verdict !== "yes" && flight.remedy ? h("p", { class: "remedy", text: flight.remedy }) : null,
+    flight && h("p", { text: sentence(flight.reason) }),
+    flight && flight.verdict !== "yes" && flight.remedy ? h("p", { class: "remedy", text: sentence(flight.remedy) }) : null,
     h("dl", { class: "facts-grid" }, ...facts(capture, found).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value })])),
-    found.warnings.length > 0 && h("ul", { class: "warnings" }, ...found.warnings.map((text) => h("li", {}, icon("warning"), h("span", { text })))),
+    found.warnings.length > 0 && h("ul", { class: "warnings" }, ...found.warnings.map((text) => h("li", {}, icon("warning"), h("span", { text: sentence(text) })))),
     ignored(found),
   );
 }
@@ -35,12 +36,18 @@ function facts(capture: Capture, found: Inspection): [string, string][] {
   const what = [found.photos ? count(found.photos, "photo") : "", found.videos.length ? count(found.videos.length, "video") : ""].filter(Boolean).join(", ");
   const rows: [string, string][] = [["Recognised", `${what} · ${bytes(capture.size)}`]];
   for (const video of found.videos.slice(0, 3)) rows.push(["Video", `${video.source}: ${video.width} × ${video.height}${video.duration_s ? `, ${duration(video.duration_s)}` : ""}`]);
-  for (const camera of found.cameras.slice(0, 3)) rows.push(["Camera", `${camera.camera}: ${camera.width} × ${camera.height}, ${count(camera.images, "image")}`]);
+  for (const camera of found.cameras.slice(0, 3)) rows.push(["Camera", `${lensWords(camera.camera)}: ${camera.width} × ${camera.height}, ${count(camera.images, "image")}`]);
   rows.push(["Images used", `about ${found.images_estimated.toLocaleString("en")}`]);
   const scale = found.depth ? "from measured depth: lengths in metres" : found.gps ? `from GPS of ${count(found.gps.photos, "photo")}: lengths in metres, if it is good enough` : "not known: no GPS and no depth, so lengths have no unit";
   rows.push(["Scale", scale]);
   if (found.preflight) rows.push(["Will connect", `${percent(found.preflight.predicted_share)} of the images`]);
   return rows;
+}
+
+/** Maker, model and lens; the size that the service's name for them ends with is told beside it. */
+function lensWords(camera: string): string {
+  const words = camera.replace(/ \d+x\d+$/, "").replace(/ 35mm=(\d+)/, " (like $1mm on full frame)");
+  return words.replace(/(\d)mm\b/g, "$1 mm");
 }
 
 function ignored(found: Inspection): HTMLElement | null {

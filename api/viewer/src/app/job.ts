@@ -42,6 +42,7 @@ class Shown {
   private readonly sharing = h("div", { class: "stack" });
   private readonly tabs: Tabs;
   private viewer: Viewer | null = null;
+  private isMounting = false;
   private job: Job | null = null;
   private soon = 0;
   private reported = "";
@@ -69,6 +70,7 @@ class Shown {
 
   async run(): Promise<void> {
     const { signal } = this.stopping;
+    void this.context.loadViewer().catch(() => {}); // on its way while we ask what there is
     let following = false;
     while (!signal.aborted) {
       try {
@@ -112,8 +114,7 @@ class Shown {
 
   private async look(): Promise<void> {
     const { signal } = this.stopping;
-    const job = await this.api.get<Job>(`v1/jobs/${this.id}`, signal);
-    await this.files.refresh();
+    const [job] = await Promise.all([this.api.get<Job>(`v1/jobs/${this.id}`, signal), this.files.refresh()]);
     if (signal.aborted) return;
     const before = this.job;
     this.job = job;
@@ -182,23 +183,26 @@ class Shown {
   }
 
   private async showModel(job: Job): Promise<void> {
-    if (this.viewer) return;
+    if (this.viewer || this.isMounting) return;
     if (!this.files.items.some((item) => SHOWN.test(item.name))) {
       const words = this.isLive ? "The first preview appears here while the job runs." : job.state === "done" ? "This job made no model: its options said to stop before." : "There is nothing to see yet.";
       fill(this.model, h("p", { class: "empty", text: words }));
       return;
     }
-    const { mountViewer } = await this.context.loadViewer();
-    if (this.viewer || this.stopping.signal.aborted) return;
+    this.isMounting = true;
+    const { mountViewer } = await this.context.loadViewer().finally(() => (this.isMounting = false));
+    if (this.stopping.signal.aborted) return;
+    this.isMounting = true;
     const inner = h("div");
     fill(this.model, inner);
-    this.viewer = mountViewer(inner, {
+    this.viewer = await mountViewer(inner, {
       jobId: this.id,
       artifacts: () => this.files.artifacts(),
       onArtifacts: (changed) => this.files.onArtifacts(changed),
       artifactUrl: (name, renew) => this.files.artifactUrl(name, renew),
       measurements: savedMeasurements(this.api, this.id),
     });
+    if (this.stopping.signal.aborted) this.viewer.dispose();
   }
 
   private async showReport(job: Job): Promise<void> {

@@ -13,6 +13,8 @@ import { PRESETS, STATES, stageWords } from "./words";
 
 const LOOK_MS = 4000;
 const TYPED_MS = 250;
+/** Nothing can be dropped with a finger. */
+const isTouch = matchMedia("(pointer: coarse)").matches;
 
 export function jobsView({ api }: Context): View {
   const stopping = new AbortController();
@@ -31,7 +33,7 @@ export function jobsView({ api }: Context): View {
     "div",
     { class: "page" },
     h("h1", { class: "sr-only", text: "Jobs", tabindex: -1 }),
-    dropZone("Drop a capture here to make a 3D model of it", (files) => void begin(api, files, note)),
+    dropZone(isTouch ? "Make a 3D model" : "Drop a capture here to make a 3D model of it", (files) => void begin(api, files, note)),
     waiting,
     h("div", { class: "list-head" }, h("h2", { text: "Models" }), h("div", { class: "search" }, icon("search"), search)),
     note,

@@ -14,7 +14,7 @@ export class JobProgress {
   private readonly words = h("p", { class: "progress-words", role: "status" });
   private readonly stages = h("ol", { class: "stages" });
   private readonly behind = h("details", { class: "more" }, h("summary", { text: "Stages" }), this.stages);
-  private readonly warned = h("div", {});
+  private readonly warned = h("div", { class: "warned" });
   private readonly end = h("div", {});
   private readonly warnings = new Map<string, string>();
   private isLive = true;
@@ -52,6 +52,7 @@ export class JobProgress {
     const isLive = (this.isLive = job.state === "queued" || job.state === "running");
     setBar(this.line, job.progress);
     this.line.hidden = !isLive;
+    this.element.classList.toggle("over", !isLive);
     this.words.textContent = wordsOf(job);
     for (const stage of job.stages) this.showStage(stage);
     if (job.error) {

@@ -56,7 +56,9 @@ async function run({ api, loadViewer, rename }: Context, element: HTMLElement, s
         if (signal.aborted) return;
         const inner = h("div");
         fill(model, inner);
-        mounted(mountViewer(inner, { jobId: job.job_id, artifacts: () => files.artifacts(), onArtifacts: (changed) => files.onArtifacts(changed), artifactUrl: (name, renew) => files.artifactUrl(name, renew), measurements }));
+        const viewer = await mountViewer(inner, { jobId: job.job_id, artifacts: () => files.artifacts(), onArtifacts: (changed) => files.onArtifacts(changed), artifactUrl: (name, renew) => files.artifactUrl(name, renew), measurements });
+        if (signal.aborted) return viewer.dispose();
+        mounted(viewer);
       } else if (!files.items.length) fill(model, h("p", { class: "empty", text: "There is nothing to see yet." }));
       if (!reading.querySelector("iframe")) fill(reading, (await reportFrame(files)) ?? h("p", { class: "empty", text: "There is no report yet." }));
       if (job.state !== "queued" && job.state !== "running") return;

@@ -126,7 +126,7 @@ class Frame {
   private showBar(isSignedIn: boolean): void {
     const theme = iconButton("Light, dark or automatic", "theme", () => toast(`Colours: ${nextTheme()}`));
     const home = h("a", { class: "brand", href: address("").concat("#/"), "aria-label": "recon: all jobs" }, icon("cube"), h("span", { text: "recon" }));
-    const out = isSignedIn && iconButton("Sign out", "person", () => this.signOut());
+    const out = isSignedIn && iconButton("Sign out", "leave", () => this.signOut());
     fill(this.bar, isSignedIn ? home : h("span", { class: "brand" }, icon("cube"), h("span", { text: "recon" })), this.pills, h("nav", { class: "row", "aria-label": "Page" }, theme, out));
     this.showUploads();
   }

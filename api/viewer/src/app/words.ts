@@ -12,6 +12,7 @@ const STAGES: Record<string, string> = {
   sfm: "Placing the cameras",
   recover: "Connecting what came apart",
   georef: "Scaling and levelling",
+  trajectory: "Placing every frame of the videos",
   undistort: "Straightening the images",
   preview: "Making an early preview",
   depth: "Measuring depth",

@@ -27,6 +27,8 @@ export interface Cloud {
   dispose(): void;
 }
 
+/** Both ends of a COPC, fetched at once: its header, and its hierarchy of some 2000 nodes. */
+const [HEAD_BYTES, TAIL_BYTES] = [65_536, 72_000];
 const STANDARD_BYTES: Record<number, number> = { 6: 30, 7: 36, 8: 38 };
 
 /** Open a COPC: its header and hierarchy are fetched, no points yet; meanwhile workers start, and `laz` may still be under way. */
@@ -41,7 +43,7 @@ export async function openCopc(files: Files, name: string, laz: Promise<WorldFro
 }
 
 async function read(files: Files, name: string, laz: Promise<WorldFromLaz | null>, unpackers: Unpackers): Promise<Cloud> {
-  const get = (begin: number, end: number): Promise<Uint8Array> => files.part(name, begin, end);
+  const get = endsFirst(files, name);
   const copc = await Copc.create(get).catch((reason: unknown) => {
     if (reason instanceof FileError || files.ended) throw reason;
     throw new Error(`${name} can't be streamed (${String(reason)}). Run the job again to make it anew.`);
@@ -88,6 +90,19 @@ async function read(files: Files, name: string, laz: Promise<WorldFromLaz | null
     spacing: copc.info.spacing,
     has: { normal: fields.normal >= 0, confidence: fields.confidence >= 0, views: fields.views >= 0 },
     dispose: () => unpackers.dispose(),
+  };
+}
+
+/** Reads ranges of a file whose two ends are on their way from now on: what lies in them needs no request of its own. */
+function endsFirst(files: Files, name: string): (begin: number, end: number) => Promise<Uint8Array> {
+  const bytes = files.size(name);
+  const from = Math.max(bytes - TAIL_BYTES, 0);
+  const [head, tail] = [files.part(name, 0, HEAD_BYTES), bytes > HEAD_BYTES ? files.part(name, from, bytes) : null];
+  tail?.catch(() => undefined); // told by whoever reads it
+  return async (begin, end) => {
+    if (end <= HEAD_BYTES) return (await head).subarray(begin, end);
+    if (tail && begin >= from && end <= bytes) return (await tail).subarray(begin - from, end - from);
+    return files.part(name, begin, end);
   };
 }
 

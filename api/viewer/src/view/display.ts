@@ -23,7 +23,7 @@ export class DisplayPanel {
   readonly #clip = el("input", { type: "checkbox" });
   readonly #ends: [HTMLInputElement, HTMLInputElement][];
   readonly #ranges = el("div", { class: "v-ranges", hidden: true });
-  readonly #facts = el("p", { class: "v-note", role: "status" });
+  readonly #facts = el("p", { class: "v-note" });
   readonly #full = new Box3();
   #place: Place | null = null;
 

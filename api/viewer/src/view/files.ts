@@ -29,6 +29,11 @@ export class Files {
     return this.#job.artifacts().some((artifact) => artifact.name === name);
   }
 
+  /** Of a file that is there [bytes]. */
+  size(name: string): number {
+    return this.#job.artifacts().find((artifact) => artifact.name === name)?.size ?? 0;
+  }
+
   async json<T>(name: string): Promise<T> {
     return (await (await this.#get(name)).json()) as T;
   }
@@ -74,19 +79,19 @@ export class Files {
       const signal = this.#end.signal;
       signal.throwIfAborted();
       try {
-        const url = await this.#url(name, false);
-        const response = await fetch(url, { signal, credentials: "omit", ...(range ? { headers: { Range: range } } : {}) });
+        const asked = this.#url(name, false);
+        const response = await fetch(await asked, { signal, credentials: "omit", ...(range ? { headers: { Range: range } } : {}) });
         if (response.ok) {
           // further ranges go straight to the object store that the first was led to
           if (range && response.redirected) this.#urls.set(name, Promise.resolve(response.url));
           return response;
         }
         status = response.status;
-        const asked = Number(response.headers.get("Retry-After")) * 1000;
+        const waitMs = Number(response.headers.get("Retry-After")) * 1000;
         if (RUN_OUT.has(status) && !renewed) {
           renewed = true;
-          await this.#url(name, true);
-        } else if (FOR_A_WHILE.has(status)) await pause(asked || WAIT_MS * 2 ** attempt, signal);
+          await this.#url(name, this.#urls.get(name) === asked); // another request may have renewed it meanwhile
+        } else if (FOR_A_WHILE.has(status)) await pause(waitMs || WAIT_MS * 2 ** attempt, signal);
         else break;
       } catch (error) {
         if (signal.aborted || !(error instanceof TypeError)) throw error; // fetch calls a lost connection so

@@ -21,6 +21,29 @@ export interface Bounds {
   readonly full: Box3;
 }
 
+/** What is asked for before there is anything to draw on: making that takes as long as fetching this. */
+export class Ahead {
+  readonly place: Promise<Place>;
+  readonly cloud: Promise<Cloud> | null;
+
+  constructor(files: Files) {
+    this.place = readPlace(files);
+    const world = this.place.then(
+      (place) => place.worldFromLaz ?? null,
+      () => null,
+    );
+    this.cloud = files.has(RESULT) ? openCopc(files, RESULT, world) : null;
+    this.cloud?.catch(() => undefined); // told by whoever takes it
+  }
+
+  dispose(): void {
+    this.cloud?.then(
+      (cloud) => cloud.dispose(),
+      () => undefined,
+    );
+  }
+}
+
 export class Layers {
   place: Place | null = null;
   photos: Photos | null = null;
@@ -37,8 +60,10 @@ export class Layers {
   #work: Promise<void> = Promise.resolve();
   #mesh: Promise<void> | null = null;
   #hasShown = false;
+  #ahead: Ahead | null;
 
-  constructor(scene: Scene, files: Files, job: JobSource) {
+  constructor(scene: Scene, files: Files, job: JobSource, ahead: Ahead) {
+    this.#ahead = ahead;
     this.#scene = scene;
     this.#files = files;
     this.#job = job;
@@ -50,6 +75,11 @@ export class Layers {
 
   get isPreview(): boolean {
     return this.source !== "" && this.source !== RESULT;
+  }
+
+  dispose(): void {
+    this.photos?.dispose();
+    this.#ahead?.dispose();
   }
 
   /** Look again at what there is; one after the other. */
@@ -75,13 +105,15 @@ export class Layers {
         if (!this.#files.ended) this.onProblem(reason);
       }
     };
+    const ahead = this.#ahead;
+    this.#ahead = null;
     const place = attempt(async () => {
       if (this.place?.metric != null) return;
-      this.place = await readPlace(this.#files);
+      this.place = await (ahead?.place ?? readPlace(this.#files));
       this.onPlace(this.place);
     });
     // poses are small, and the first view is from where the cameras were
-    await Promise.all([place, attempt(() => this.#loadPhotos()), attempt(() => this.#loadCloud(place))]);
+    await Promise.all([place, attempt(() => this.#loadPhotos()), attempt(() => this.#loadCloud(place, ahead?.cloud ?? null))]);
     if (!this.#scene.cloud?.cloud.count && this.hasMesh) await attempt(() => this.loadMesh());
   }
 
@@ -93,11 +125,11 @@ export class Layers {
     this.onPhotos(photos);
   }
 
-  async #loadCloud(place: Promise<void>): Promise<void> {
+  async #loadCloud(place: Promise<void>, ahead: Promise<Cloud> | null): Promise<void> {
     const name = this.#best();
     if (!name || name === this.source) return;
     const world = place.then(() => this.place?.worldFromLaz ?? null);
-    const cloud = name === RESULT ? await openCopc(this.#files, name, world) : await openPly(this.#files, name);
+    const cloud = name === RESULT ? await (ahead ?? openCopc(this.#files, name, world)) : await openPly(this.#files, name);
     await place;
     await this.#replace(name, cloud);
   }

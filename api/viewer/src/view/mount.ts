@@ -6,7 +6,7 @@ import { Files } from "./files";
 import { Frusta } from "./frusta";
 import { Gallery } from "./gallery";
 import { Axes, ScaleBar } from "./gizmos";
-import { type Bounds, Layers } from "./layers";
+import { Ahead, type Bounds, Layers } from "./layers";
 import { Measuring } from "./measure/measuring";
 import type { Photos } from "./photos";
 import { FOV_DEG, Scene } from "./scene";
@@ -23,9 +23,16 @@ const HELP =
 /** Renderers without a graphics card: smooth edges cost them half of their frames. */
 const SOFTWARE = /swiftshader|llvmpipe|software|basic render/i;
 
-export function mountViewer(root: HTMLElement, job: JobSource): Viewer {
+export async function mountViewer(root: HTMLElement, job: JobSource): Promise<Viewer> {
+  const files = new Files(job);
+  const ahead = new Ahead(files);
+  await new Promise((resume) => setTimeout(resume)); // requests go out before a context is made, which holds up everything
   const context = contextOf(false) ?? contextOf(true);
-  const viewer = context ? new View(root, job, context) : mountStill(root, job);
+  const viewer = context ? new View(root, job, context, files, ahead) : mountStill(root, job);
+  if (!context) {
+    files.dispose();
+    ahead.dispose();
+  }
   return Object.assign(root, { viewer }).viewer;
 }
 
@@ -61,18 +68,20 @@ class View implements Viewer {
   #through: LookThrough | null = null;
   #home: { position: Vector3; target: Vector3 } | null = null;
   #bounds: Bounds | null = null;
+  /** Nobody has done anything here yet: the view may follow the model as it grows. */
+  #isUntouched = true;
 
-  constructor(root: HTMLElement, job: JobSource, context: WebGL2RenderingContext) {
+  constructor(root: HTMLElement, job: JobSource, context: WebGL2RenderingContext, files: Files, ahead: Ahead) {
     const canvas = context.canvas as HTMLCanvasElement; // made above
     this.#canvas = canvas;
     this.#root = root;
-    this.#files = new Files(job);
+    this.#files = files;
     root.classList.add("viewer");
     root.dataset.state = "loading";
     const stageBox = el("div", { class: "v-stage" }, canvas);
     root.replaceChildren(stageBox);
     this.#scene = new Scene(stageBox, canvas, context);
-    this.#layers = new Layers(this.#scene, this.#files, job);
+    this.#layers = new Layers(this.#scene, files, job, ahead);
     this.#display = new DisplayPanel(this.#scene);
     this.#measuring = new Measuring(this.#scene, this.#layers, this.#status, job.measurements);
     this.#walkPad = new WalkPad(this.#scene.navigator);
@@ -118,7 +127,7 @@ class View implements Viewer {
     this.#measuring.dispose();
     this.#frusta?.dispose();
     this.#gallery?.dispose();
-    this.#layers.photos?.dispose();
+    this.#layers.dispose();
     this.#scene.dispose();
     this.#root.replaceChildren();
     this.#root.classList.remove("viewer");
@@ -147,6 +156,7 @@ class View implements Viewer {
     this.#canvas.addEventListener("click", (event) => this.#click(event), options);
     this.#canvas.addEventListener("dblclick", (event) => this.#focusOn(event), options);
     this.#canvas.addEventListener("pointermove", (event) => this.#hover(event), options);
+    for (const kind of ["pointerdown", "wheel", "keydown"]) this.#root.addEventListener(kind, () => (this.#isUntouched = false), { ...options, passive: true });
     this.#root.addEventListener("keydown", (event) => event.key === "Escape" && this.#escape(), options);
     const stage = this.#canvas.parentElement ?? this.#root;
     const recolour = (): void => void (this.#scene.background = getComputedStyle(stage).backgroundColor);
@@ -183,7 +193,7 @@ class View implements Viewer {
     this.#display.show(this.#scene.layer);
     this.#makeFrusta();
     this.#home = this.#homeOf(bounds);
-    if (isFirst) this.#scene.navigator.jump(this.#home.position, this.#home.target);
+    if (isFirst || this.#isUntouched) this.#scene.navigator.jump(this.#home.position, this.#home.target);
     this.#scene.redraw();
   }
 

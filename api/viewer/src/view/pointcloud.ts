@@ -21,6 +21,15 @@ export interface Drawn {
   readonly isComplete: boolean;
 }
 
+export function materialOfPoints(look: Look): ShaderMaterial {
+  return new ShaderMaterial({
+    glslVersion: GLSL3,
+    vertexShader: VERTEX,
+    fragmentShader: FRAGMENT,
+    uniforms: { ...look, uSpacing: { value: 1 }, uFocal: { value: 1 }, uSize: { value: 1 }, uLimits: { value: [1, 24] } },
+  });
+}
+
 export class PointCloud {
   readonly group = new Group();
   readonly cloud: Cloud;
@@ -41,12 +50,7 @@ export class PointCloud {
 
   constructor(cloud: Cloud, look: Look) {
     this.cloud = cloud;
-    this.#material = new ShaderMaterial({
-      glslVersion: GLSL3,
-      vertexShader: VERTEX,
-      fragmentShader: FRAGMENT,
-      uniforms: { ...look, uSpacing: { value: 1 }, uFocal: { value: 1 }, uSize: { value: 1 }, uLimits: { value: [1, 24] } },
-    });
+    this.#material = materialOfPoints(look);
   }
 
   /** Fetches the first node, so that there is something to look at. */

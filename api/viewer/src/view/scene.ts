@@ -1,11 +1,11 @@
 // The canvas: what is in the scene, when it is drawn, and what lies under the pointer.
-import { Box3, Box3Helper, Color, ColorManagement, type LineBasicMaterial, LinearSRGBColorSpace, Matrix4, PerspectiveCamera, Raycaster, Scene as Stage, Vector2, Vector3, WebGLRenderer } from "three";
+import { Box3, Box3Helper, BufferGeometry, Color, ColorManagement, type LineBasicMaterial, LinearSRGBColorSpace, Matrix4, PerspectiveCamera, Points, Raycaster, Scene as Stage, Vector2, Vector3, WebGLRenderer } from "three";
 import { Budget } from "./budget";
 import { type Look, MODES, type Mode, newLook } from "./colours";
 import { spot } from "./measure/overlay";
 import type { Surface } from "./mesh";
 import { Navigator } from "./navigate";
-import type { PointCloud } from "./pointcloud";
+import { type PointCloud, materialOfPoints } from "./pointcloud";
 import { EyeDome } from "./shading";
 
 ColorManagement.enabled = false; // photos and points hold sRGB and are shown as they are
@@ -39,6 +39,7 @@ export class Scene {
   isComplete = false;
   readonly renderer: WebGLRenderer;
   readonly #eyeDome = new EyeDome();
+  readonly #pointMaterial = materialOfPoints(this.look);
   readonly #clip = new Box3();
   readonly #clipLines = new Box3Helper(this.#clip, 0xff8a1f);
   readonly #watch: ResizeObserver;
@@ -70,6 +71,8 @@ export class Scene {
       this.#isLost = false;
       this.redraw();
     });
+    // graphics drivers take long over a program: they may begin while the first points are fetched
+    this.#eyeDome.prepare(this.renderer, this.camera, new Points(new BufferGeometry(), this.#pointMaterial));
     this.#watch = new ResizeObserver(() => this.#resize());
     this.#watch.observe(box);
     this.#resize();
@@ -139,6 +142,7 @@ export class Scene {
     this.#watch.disconnect();
     this.navigator.dispose();
     this.#eyeDome.dispose();
+    this.#pointMaterial.dispose();
     this.#clipLines.geometry.dispose();
     (this.#clipLines.material as LineBasicMaterial).dispose();
     this.cloud?.dispose();

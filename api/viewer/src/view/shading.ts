@@ -1,6 +1,6 @@
 // Eye-dome lighting: edges of depth are darkened, so that unlit points show their relief.
 // Boucheny, "Visualisation scientifique de grands volumes de données" (2009), chapter 3.
-import { DepthTexture, FloatType, GLSL3, type PerspectiveCamera, ShaderMaterial, Vector2, type WebGLRenderer, WebGLRenderTarget } from "three";
+import { DepthTexture, FloatType, GLSL3, Mesh, type Object3D, type PerspectiveCamera, PlaneGeometry, ShaderMaterial, Vector2, type WebGLRenderer, WebGLRenderTarget } from "three";
 import { FullScreenQuad } from "three/addons/postprocessing/Pass.js";
 
 export class EyeDome {
@@ -28,6 +28,14 @@ export class EyeDome {
     uniforms.uRange!.value.set(camera.near, camera.far);
     uniforms.uReach!.value = renderer.getPixelRatio();
     this.#quad.render(renderer);
+  }
+
+  /** Has its program and that of the object compiled, without waiting for it. */
+  prepare(renderer: WebGLRenderer, camera: PerspectiveCamera, object: Object3D): void {
+    renderer.setRenderTarget(this.#target);
+    renderer.compile(object, camera);
+    renderer.setRenderTarget(null);
+    renderer.compile(new Mesh(new PlaneGeometry(), this.#material), camera);
   }
 
   dispose(): void {

@@ -54,7 +54,7 @@ export interface Viewer {
 }
 
 /** The element should have a size; it also gets the property `viewer`, for scripts and tests, and `data-state`. */
-export type MountViewer = (root: HTMLElement, job: JobSource) => Viewer;
+export type MountViewer = (root: HTMLElement, job: JobSource) => Promise<Viewer>;
 export type LoadViewer = () => Promise<{ mountViewer: MountViewer }>;
 
 /*
