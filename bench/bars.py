@@ -310,6 +310,13 @@ def wide(data: Path, work: Path) -> list[Row]:
     return wide(data, work)
 
 
+def tablets(data: Path, work: Path) -> list[Row]:
+    """Issue 6, bar 5: scans of tablets in each format, whole."""
+    from bench.tablets import tablets
+
+    return tablets(data, work)
+
+
 def _cost(bar: str, name: str, usage: Usage) -> list[Row]:
     return [
         Row(bar, name, "seconds", usage.seconds, "", True),
@@ -340,7 +347,8 @@ BARS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "video": video, "fountain": fountain, "photos": photos, "sample": sample, "peer": peer, "resume": resume, "memory": memory,
     "texture": texture, "dense": dense, "cuda": cuda,
     "scenes": scenes,
-    "errors": errors, "linear": linear, "telemetry": telemetry, "wide": wide, "ladder": ladder, "pairs": pairs, "preflight": preflight,
+    "errors": errors, "linear": linear, "telemetry": telemetry, "wide": wide, "tablets": tablets,
+    "ladder": ladder, "pairs": pairs, "preflight": preflight,
     "learned": learned, "recognition": recognition, "everyframe": everyframe,
     **{name: _of_the_service(name) for name in ("overhead", "upload", "load", "recovery", "eta")},
     "viewer": _viewer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ def _read(stream: TextIO, name: str) -> MpsTrajectory:
     values, frames, faults = array("d"), array("q"), Counter[str]()
     uids: dict[str, int] = {}
     for row in csv.reader(stream):
-        fault = _add(row, columns, gravity if len(gravity) == 3 else (), values, values[-11] if values else -np.inf)
+        fault = _add(row, columns, gravity if len(gravity) == 3 else (), values, values[-11] if values else -math.inf)
         if fault is None:
             frames.append(0 if uid is None else uids.setdefault(row[uid], len(uids)))
         else:
@@ -93,13 +94,12 @@ def _add(row: Sequence[str], columns: Sequence[int], gravity: Sequence[int], val
     """Put time, pose and gravity (NaN where none is stated) of a row behind the values; or else what is wrong with it."""
     try:
         found = [float(row[k]) for k in columns]
-        down = [float(row[k]) for k in gravity] or [np.nan] * 3
+        down = [float(row[k]) for k in gravity] or [math.nan] * 3
     except (ValueError, IndexError):
         return "hold no pose"
-    length = float(np.linalg.norm(found[4:]))
-    if not np.isfinite(found).all():
+    if not all(map(math.isfinite, found)):
         return "hold no pose"
-    if length < 1e-6:
+    if math.hypot(*found[4:]) < 1e-6:
         return "have a quaternion of zero"
     if found[0] <= last:
         return "repeat a time or go back in time"

@@ -24,9 +24,9 @@ TRUNCATION_VOXELS = 5.0
 """Distances count up to so many voxels to both sides of what was measured: some five times the noise of such sensors."""
 LEAST_VIEWS = 3.0
 """A voxel counts once so many depth images have seen it, as the dense cloud asks for three views."""
-MOST_BLOCKS = 200_000
-"""Of 8 x 8 x 8 voxels, 4 KB each: more are not held, the voxels grow instead."""
-_BLOCK, _AT_FIRST = 8, 20_000
+MOST_BLOCKS = 30_000
+"""Of 8 x 8 x 8 voxels, 4 KB each, some two million triangles: with more the voxels grow instead."""
+_BLOCK, _AT_FIRST = 8, 10_000
 _GROWTH = 1.5
 _DEVICE = "CPU:0"
 
