@@ -1,8 +1,9 @@
 """Depth that a sensor measured, beside what the images say: where they say nothing, it is all there is.
 
-A sensor's depth is coarse and noisy but sees plain walls; stereo is sharp but sees texture alone. So stereo's depth stays where
-several pairs agree on it, whatever the sensor says, and the sensor's takes the place of none, and of what a single pair claims
-against it. Where both agree the confidence grows.
+A sensor's depth is coarse but sees plain walls, and far ones as well as near ones; stereo is sharp but sees texture alone, and the
+worse the farther. Where both agree they are averaged by precision, and the confidence grows: near by a detail stays as sharp as
+stereo has it, far off a wall is as even as the sensor has it. Where they disagree stereo's depth stays if several pairs agree on
+it; the sensor's takes the place of none, and of what a single pair claims against it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ ALONE = 0.6
 STRONG = 0.6
 """Stereo of at least this confidence (two pairs that agree, none against them, have 2/3) stays where the sensor contradicts it."""
 WITHIN = 3.0
-"""Standard deviations of the sensor within which both agree."""
+"""Standard deviations within which both agree."""
+STEREO_PX = 0.5
+"""Standard deviation of one pair's disparity, where texture is not of the best."""
 STEP = 0.05
 """Relative step of depth between neighbours from which on a pixel lies on an edge: the sensor mixes what is before and behind it."""
 _SMOOTH_PX = 5
@@ -69,12 +72,15 @@ def undistorted(image: DepthImage, undistorter: Undistorter, world_from_metres: 
     )
 
 
-def with_measured(stereo: DepthMap, measured: MeasuredDepth, usable: NDArray[np.bool_]) -> DepthMap:
-    """Both together, at stereo's size; nothing where the view is masked (``usable`` (h, w) is false)."""
+def with_measured(stereo: DepthMap, measured: MeasuredDepth, usable: NDArray[np.bool_], focal_baseline: float = np.inf) -> DepthMap:
+    """Both together, at stereo's size; nothing where the view is masked (``usable`` (h, w) is false).
+
+    ``focal_baseline``: pixels of stereo's size times world units, of a usual one of the pairs; unless it is known stereo counts as exact.
+    """
     depth, confidence = stereo.depth.copy(), stereo.confidence.copy()
     _combine(
         depth, confidence, usable, measured.depth, measured.sigma, measured.confidence,
-        np.float32(ALONE), np.float32(STRONG), np.float32(WITHIN), np.float32(STEP),
+        np.float32(ALONE), np.float32(STRONG), np.float32(WITHIN), np.float32(STEP), np.float32(STEREO_PX / focal_baseline),
     )  # fmt: skip
     return DepthMap(depth, confidence, stereo.K)
 
@@ -96,7 +102,7 @@ def _sampled(depth: NDArray[np.float32], columns: NDArray[np.float32], rows: NDA
 
 
 @njit(nogil=True, cache=True)
-def _combine(depth, confidence, usable, measured, sigma, sure, alone, strong, within, step):  # type: ignore[no-untyped-def]
+def _combine(depth, confidence, usable, measured, sigma, sure, alone, strong, within, step, inverse_sigma):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     rows, columns = measured.shape
     for y in range(height):
@@ -119,9 +125,14 @@ def _combine(depth, confidence, usable, measured, sigma, sure, alone, strong, wi
             v_near, u_near = v1 if fv > 0.5 else v0, u1 if fu > 0.5 else u0
             trust = alone * sure[v_near, u_near]
             z, k = depth[y, x], confidence[y, x]
-            if z > 0 and abs(z - m) <= within * sigma[v_near, u_near]:
-                confidence[y, x] = 1 - (1 - k) * (1 - trust)
-            elif not z > 0:
+            if not z > 0:
                 depth[y, x], confidence[y, x] = m, trust
+                continue
+            of_sensor = sigma[v_near, u_near] ** 2
+            # n pairs that agree, and none against them, have the confidence n / (n + 1)
+            of_stereo = (inverse_sigma * z * z) ** 2 / max(np.float32(1), k / (1 - k))
+            if (z - m) ** 2 <= within * within * (of_sensor + of_stereo):
+                depth[y, x] = m + (z - m) * of_sensor / (of_sensor + of_stereo)
+                confidence[y, x] = 1 - (1 - k) * (1 - trust)
             elif k < strong:
                 depth[y, x], confidence[y, x] = m, trust * (1 - k)

@@ -145,6 +145,12 @@ class Candidates:
         np.save(file, candidate.depth)
         self._found.append((file, candidate.focal_baseline))
 
+    @property
+    def focal_baseline(self) -> float:
+        """Of a usual one of the pairs, in pixels times world units; infinite where there is none."""
+        said = [item.focal_baseline if isinstance(item, Candidate) else item[1] for item in self._found]
+        return float(np.median(said)) if said else float("inf")
+
     def agreed(self, pose: Pose) -> DepthMap:
         """The view's depth, by bands of rows; the files are gone afterwards."""
         depth, confidence = (np.zeros((pose.height, pose.width), np.float32) for _ in range(2))

@@ -166,8 +166,9 @@ class _Block:
         """Writes what the view's pairs agree on."""
         if view in self._candidates:
             frame = self._frames[view]
-            depth_map = self._candidates.pop(view).agreed(frame.pose)
-            self.rows.append(_write(self._out, self._views[view], depth_map, frame.usable))
+            candidates = self._candidates.pop(view)
+            depth_map = candidates.agreed(frame.pose)
+            self.rows.append(_write(self._out, self._views[view], depth_map, frame.usable, candidates.focal_baseline))
         self._frames.drop(view)
 
     def spare(self, view: int) -> None:
@@ -193,12 +194,12 @@ def _by_cuda(
     return [_write(out, views[i], depth_map, usable_pixels(views[i], depth_map.size)) for i, depth_map in found.items()]
 
 
-def _write(out: Path, view: View, depth_map: DepthMap, usable: NDArray[np.bool_]) -> dict[str, Any]:
+def _write(out: Path, view: View, depth_map: DepthMap, usable: NDArray[np.bool_], focal_baseline: float = float("inf")) -> dict[str, Any]:
     """Saves a view's depth, with what a sensor measured; its row of ``depth.json``. ``usable`` (h, w) is what no mask hides."""
     if view.measured_path:
         from recon.dense.measured import MeasuredDepth, with_measured
 
-        depth_map = with_measured(depth_map, MeasuredDepth.load(view.measured_path), usable)
+        depth_map = with_measured(depth_map, MeasuredDepth.load(view.measured_path), usable, focal_baseline)
     depth_map.save(out / "depth" / f"{view.name}.npz")
     known = float((depth_map.depth > 0).mean())
     return {"name": view.name, "coverage": round(known, 4), "usable": round(float(usable.mean()), 4)}
@@ -213,4 +214,4 @@ def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"]))})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=5)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=6)

@@ -40,6 +40,14 @@ def test_which_depth_stays(stereo: float, confidence: float, measured: float, ke
     assert (before.depth == np.float32(stereo)).all()  # is not written to
 
 
+@pytest.mark.parametrize(("focal_baseline", "kept"), [(1e6, 2.02), (100.0, 2.01), (1.0, 2.0)])
+def test_both_are_averaged_by_precision(focal_baseline: float, kept: float) -> None:
+    """The sensor's deviation is 1 cm: stereo's is far less, 2 cm of one pair and 1 cm of four, or far more."""
+    stereo = DepthMap(full(2.02), full(0.8), np.eye(3))
+    after = with_measured(stereo, sensor(2.0), np.ones(SIZE, bool), focal_baseline)
+    np.testing.assert_allclose(after.depth, kept, atol=3e-4)
+
+
 def test_confidence_grows_by_agreement_and_falls_by_contradiction() -> None:
     stereo, usable = DepthMap(full(2.0), full(0.5), np.eye(3)), np.ones(SIZE, bool)
     alone = with_measured(DepthMap(full(0), full(0), np.eye(3)), sensor(2.0), usable).confidence[0, 0]
