@@ -8,30 +8,41 @@ from numpy.typing import NDArray
 FLOATER_CELL = 8
 FLOATER_POINTS = 6
 """A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
+UNSURE_CELL = 16
+UNSURE_POINTS = 48
+"""The same of points that fewer views confirm than are asked for: a mistake that two views share comes in clumps of a dozen or three.
+A surface fills such a cell with some 256."""
 AT_ONCE = 1 << 20
 
 
-def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32]) -> NDArray[np.bool_]:
+def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32], sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(N,) whether a point has too few others around it, for the ``spacing`` (N,) that is expected there.
+
+    One that is not ``sure`` (N,) needs more of them, sure or not.
+    """
+    found = _lonely(xyz, spacing, FLOATER_CELL, FLOATER_POINTS)
+    return found if sure.all() else found | (~sure & _lonely(xyz, spacing, UNSURE_CELL, UNSURE_POINTS))
+
+
+def _lonely(xyz: NDArray[np.float32], spacing: NDArray[np.float32], size: int, least: int) -> NDArray[np.bool_]:
+    """(N,) whether a point's cell, ``size`` spacings wide, holds fewer than ``least``.
 
     Counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner.
     """
-    if not len(xyz):
-        return np.zeros(0, np.bool_)
     lonely = np.ones(len(xyz), np.bool_)
     for shift in (0.0, 0.5):
-        bands = [slice(start, start + AT_ONCE) for start in range(0, len(xyz), AT_ONCE)]
-        key = np.concatenate([_cells(xyz[band], spacing[band], shift) for band in bands])
-        ordered = np.append(np.sort(key), np.full(FLOATER_POINTS, np.iinfo(np.int64).max))
+        bands = [slice(start, start + AT_ONCE) for start in range(0, max(1, len(xyz)), AT_ONCE)]
+        key = np.concatenate([_cells(xyz[band], spacing[band], size, shift) for band in bands])
+        ordered = np.append(np.sort(key), np.full(least, np.iinfo(np.int64).max))
         for band in bands:
             # a cell has enough points if it holds the one that far behind its first, in order
-            lonely[band] &= ordered[np.searchsorted(ordered, key[band]) + FLOATER_POINTS - 1] != key[band]
+            lonely[band] &= ordered[np.searchsorted(ordered, key[band]) + least - 1] != key[band]
     return lonely
 
 
-def _cells(xyz: NDArray[np.float32], spacing: NDArray[np.float32], shift: float) -> NDArray[np.int64]:
+def _cells(xyz: NDArray[np.float32], spacing: NDArray[np.float32], size: int, shift: float) -> NDArray[np.int64]:
     """(N,) a number for each point's cell; equal numbers of different cells are possible and harmless: a floater would stay."""
     level = np.ceil(np.log2(np.maximum(spacing, 1e-30))).astype(np.int64)
-    cell = FLOATER_CELL * np.exp2(level.astype(np.float64))
+    cell = size * np.exp2(level.astype(np.float64))
     at = np.floor(xyz.astype(np.float64) / cell[:, None] + shift).astype(np.int64)
     return np.asarray(((at[:, 0] * 73856093) ^ (at[:, 1] * 19349669) ^ (at[:, 2] * 83492791)) * 64 + level % 64)

@@ -59,7 +59,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
     cv2.setNumThreads(work.threads)
     views = read_views(inputs)
-    parts, spacings = [], []
+    parts, spacings, sure = [], [], []
     with tempfile.TemporaryDirectory(dir=out, prefix="maps-") as scratch:
         maps = _Maps(views, inputs, Path(scratch))
         for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
@@ -67,11 +67,12 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
             agreement = Agreement(least, config.fuse.pair_confidence, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
             parts.append(fuse_view(i, maps.open(i), partial(maps.each, others), agreement))
             spacings.append(spacing(parts[-1].xyz, maps.open(i)))
+            sure.append(parts[-1].views >= least)
             maps.keep_only({view for later in range(n + 1, len(shard["views"])) for view in _needed(shard, later)})
             work.tell((n + 1) / len(shard["views"]))
     points = Points.concatenate(parts)
     parts.clear()
-    points = points.take(~floating(points.xyz, np.concatenate(spacings)))
+    points = points.take(~floating(points.xyz, np.concatenate(spacings), np.concatenate(sure)))
     if shard["shards"] == 1:
         check_not_empty(points)
     points.save(out / "points.npz")
@@ -134,4 +135,4 @@ class _Maps:
         return self._folder / f"{i}.{kind}.npy"
 
 
-stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=5)
+stage = Stage("fuse", ("undistort", "depth", "georef"), run, split, memory_mb=1800, version=6)

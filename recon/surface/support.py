@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from recon.surface.mesh import vertex_normals
 from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing
 
@@ -16,6 +17,13 @@ _REACH = 1.05  # a vertex may be so many local sample spacings from the nearest 
 _SPARSE = 0.98  # local spacings count up to this quantile
 _REACH_CELLS = 0.7  # ... and so many octree cells
 _QUERIES = 20_000
+_SPAN = (
+    2.5  # ... or so many spacings, if samples of its own orientation lie all around: between samples a surface is known, beyond them not
+)
+_AROUND = 24  # samples that are asked whether they do
+_WIDEST_GAP = np.pi  # between the directions that they lie in; beyond a straight rim more than half a turn is empty
+_ALONG = 0.5  # least cosine between a sample's normal and the vertex': a web from a near rim to a far one stands across its samples
+_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -36,18 +44,49 @@ def support(surface: Surface, samples: Samples, threads: int = 1) -> Support:
     tree = samples.tree
     # a lone sample far from all others supports no more than those of a sparse region
     widest = spacing(samples, _SPARSE)
-    reach = max(_REACH * widest, _REACH_CELLS * surface.cell)
+    reach = max(_SPAN * widest, _REACH_CELLS * surface.cell)
     # the bound saves most of the time: a balloon's vertices are about equally far from very many samples
     distance, nearest = tree.query(surface.vertices, distance_upper_bound=reach, workers=threads)
-    found = np.isfinite(distance)
+    found = np.flatnonzero(np.isfinite(distance))
     asked, of_vertex = np.unique(nearest[found], return_inverse=True)
-    local, error = _around(tree, samples, asked, threads)
+    local, error = (values[of_vertex] for values in _around(tree, samples, asked, threads))
     typical = np.multiply(*_around(tree, samples, np.arange(0, len(samples.xyz), max(1, len(samples.xyz) // _QUERIES)), threads))
+    step = np.minimum(local, widest)
     near = np.zeros(len(distance), bool)
-    near[found] = distance[found] <= np.maximum(_REACH * np.minimum(local, widest)[of_vertex], _REACH_CELLS * surface.cell)
+    near[found] = distance[found] <= np.maximum(_REACH * step, _REACH_CELLS * surface.cell)
+    doubtful = found[~near[found] & (distance[found] <= _SPAN * step)]
+    near[doubtful] = _amid(surface, samples, doubtful, distance[doubtful], threads)
     uncertainty = np.full(len(distance), np.inf)
-    uncertainty[found] = np.sqrt(error * local / max(float(np.median(typical)), 1e-300))[of_vertex]
+    uncertainty[found] = np.sqrt(error * local / max(float(np.median(typical)), 1e-300))
     return Support(near, np.where(near, uncertainty, np.inf))
+
+
+def _amid(surface: Surface, samples: Samples, asked: NDArray[np.integer], nearest: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
+    """Whether samples lie all around each vertex asked for, within twice the distance of the ``nearest``, and face the same way."""
+    normals = vertex_normals(surface.vertices, surface.faces)
+    found = np.zeros(len(asked), bool)
+    for start in range(0, len(asked), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        vertex, normal = surface.vertices[asked[part]], normals[asked[part]].astype(np.float64)
+        distance, others = samples.tree.query(vertex, k=min(_AROUND, len(samples.xyz)), workers=threads)
+        along = np.abs(np.einsum("vkc,vc->vk", samples.normal[others], normal)) >= _ALONG
+        counted = along & (distance <= 2 * nearest[part, None])
+        found[part] = _widest_gap(samples.xyz[others] - vertex[:, None], normal, counted) <= _WIDEST_GAP
+    return found
+
+
+def _widest_gap(offset: NDArray[np.float64], normal: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(V,) the widest angle about each (V, 3) normal in which none of the counted (V, K) of the (V, K, 3) offsets lies, radians."""
+    aside = np.where(np.abs(normal[:, :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+    u = np.cross(normal, aside)
+    u /= np.maximum(np.linalg.norm(u, axis=1, keepdims=True), 1e-300)
+    v = np.cross(normal, u)
+    angle = np.arctan2(np.einsum("vkc,vc->vk", offset, v), np.einsum("vkc,vc->vk", offset, u))
+    # those that do not count stand where the first does, and widen no gap
+    first = np.where(counted, angle, np.pi).min(axis=1, keepdims=True)
+    turn = np.sort(np.where(counted, angle, first), axis=1)
+    gaps = np.diff(turn, axis=1, append=turn[:, :1] + 2 * np.pi)
+    return np.where(counted.any(axis=1), gaps.max(axis=1), 2 * np.pi)
 
 
 def _around(tree: cKDTree, samples: Samples, asked: NDArray[np.integer], threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
