@@ -63,18 +63,19 @@ def draw(
 ) -> Samples:
     """The nearest faces at the samples of rows (first, last); focal and centre (x, y) in samples, first sample's centre at 0.5.
 
-    in_cam is (V, 3) from `to_camera`; of faces at equal depth the first wins.
+    in_cam is (V, 3) from `to_camera`; of faces at equal depth the first wins. A face seen from its front hides those seen from
+    behind, however near they are: rooms are looked into through their walls, as into a doll's house.
     """
     face = np.full((rows[1] - rows[0], width), -1, np.int32)
     weight = np.zeros((*face.shape, 2), np.float32)
     nearest = np.full(face.shape, np.inf, np.float32)
-    near = _NEAR * max(float(in_cam[:, 2].max(initial=0)), 1e-30)
-    _draw(in_cam, faces, rows[0], focal, centre[0], centre[1], near, face, weight, nearest)
+    far = max(float(in_cam[:, 2].max(initial=0)), 1e-30)
+    _draw(in_cam, faces, rows[0], focal, centre[0], centre[1], _NEAR * far, far, face, weight, nearest)
     return Samples(face, weight)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _draw(cam, faces, top, focal, cx, cy, near, face, weight, nearest):  # type: ignore[no-untyped-def]
+def _draw(cam, faces, top, focal, cx, cy, near, far, face, weight, nearest):  # type: ignore[no-untyped-def]
     height, width = face.shape
     n = np.empty((3, 3))
     for f in range(len(faces)):
@@ -99,6 +100,7 @@ def _draw(cam, faces, top, focal, cx, cy, near, face, weight, nearest):  # type:
         volume = cam[i, 0] * n[0, 0] + cam[i, 1] * n[0, 1] + cam[i, 2] * n[0, 2]
         if volume == 0:
             continue
+        behind = 0.0 if volume < 0 else far
         if volume < 0:
             volume = -volume
             for r in range(3):
@@ -116,7 +118,7 @@ def _draw(cam, faces, top, focal, cx, cy, near, face, weight, nearest):  # type:
                 total = a + b + c
                 if total <= 0:
                     continue
-                z = np.float32(volume / total)
+                z = np.float32(volume / total + behind)
                 if z < nearest[y, x]:
                     nearest[y, x] = z
                     face[y, x] = f

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,22 @@ def test_mesh_edge_is_where_the_projection_says(wall):
     row = picture[65].astype(int)
     background = np.abs(row - picture[3, 3]).sum(axis=1) < 40
     assert abs(np.flatnonzero(~background)[0] - edge) <= 1
+
+
+def test_a_front_hides_the_back_of_what_is_nearer(wall):
+    """From the north the wall shows its back, unless something behind it shows its front."""
+    north = Viewpoint.look_at(np.array([0, 5.0, 0]), np.zeros(3), 200, 200, fov_deg=40)
+    assert np.abs(render_mesh(wall, north)[65, 135].astype(int) - CORNERS["red"]).max() < 12
+    other = np.where([False, True, False], -1 - wall.vertices, wall.vertices).astype(np.float32)  # at y = -1
+    both = replace(
+        wall,
+        vertices=np.concatenate([wall.vertices, other]),
+        normals=np.concatenate([wall.normals, -wall.normals]),
+        faces=np.concatenate([wall.faces, wall.faces[:, ::-1] + 4]),
+        uv=np.concatenate([wall.uv, np.full_like(wall.uv, 0.9)]),
+        page=np.zeros(4, np.int32),
+    )
+    assert np.abs(render_mesh(both, north)[100, 135].astype(int) - CORNERS["green"]).max() < 12
 
 
 def test_edges_are_smoothed(wall):
