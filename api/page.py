@@ -68,8 +68,8 @@ def content_policy(store: str | None) -> str:
             "script-src 'self' 'wasm-unsafe-eval'",  # the decoder of LAZ
             "worker-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' blob: data:{stores}",
-            f"media-src 'self' blob:{stores}",
+            "img-src 'self' blob: data:",
+            "media-src 'self' blob:",
             f"connect-src 'self' blob:{stores}",
             "frame-src 'self'",  # the report, which has an origin of its own
             "manifest-src 'self'",

@@ -82,13 +82,13 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser, served: Served) -> Iterator[Open]:
-    """Open the page at a route, signed in unless said otherwise. At the end: nothing was asked of others, nothing complained."""
+def open_at(browser: Browser) -> Iterator[Open]:
+    """Open the page of a service at a route, with a key or without. At the end: nothing was asked of others, nothing complained."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
     outside: list[str] = []
 
-    def open_at(route: str = "/", key: str | None = served.key, size: str = "desk", **options: Any) -> Page:
+    def open_page(at: str, route: str, key: str | None, size: str = "desk", store: str = "blob:", **options: Any) -> Page:
         width, height = SIZES[size]
         context = browser.new_context(viewport={"width": width, "height": height}, **{"reduced_motion": "reduce", **options})
         contexts.append(context)
@@ -96,25 +96,36 @@ def open_page(browser: Browser, served: Served) -> Iterator[Open]:
         page.set_default_timeout(20_000)
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith((served.url, "blob:", "data:")) else outside.append(asked.url))
+        page.on("request", lambda asked: None if asked.url.startswith((at, store, "blob:", "data:")) else outside.append(asked.url))
         if key is not None:
             # not in frames: the report's has no storage
             page.add_init_script(
                 f"if (self === top) sessionStorage.getItem('recon.key') ?? sessionStorage.setItem('recon.key', {json.dumps(key)})"
             )
-        page.goto(f"{served.url}/#{route}")
+        page.goto(f"{at}/#{route}")
         return page
 
-    open_at.complaints = complaints  # type: ignore[attr-defined]
-    yield open_at
+    open_page.complaints = complaints  # type: ignore[attr-defined]
+    yield open_page
     for context in contexts:
         context.close()
     assert outside == []
     assert [text for text in complaints if "GPU stall" not in text] == []
 
 
+@pytest.fixture
+def open_page(open_at: Open, served: Served) -> Open:
+    """The page of the module's service, signed in unless said otherwise."""
+
+    def open_it(route: str = "/", key: str | None = served.key, at: str = served.url, **options: Any) -> Page:
+        return open_at(at, route, key, **options)
+
+    open_it.complaints = open_at.complaints  # type: ignore[attr-defined]
+    return open_it
+
+
 @pytest.fixture(scope="session")
-def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Page, str], None]:
+def look() -> Callable[[Page, str], None]:
     """No fault that axe finds, in either theme; with RECON_SHOTS=folder a picture of each is left there, as on a phone."""
     shots = os.environ.get("RECON_SHOTS")
 

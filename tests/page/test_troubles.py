@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 
 import httpx
 import numpy as np
@@ -124,6 +125,22 @@ def test_a_refused_upload_says_why(open_page: Open, look) -> None:
     page.get_by_role("button", name="Delete this capture").click()
     expect(page.get_by_text("is deleted.")).to_be_visible()
     forget(open_page, "status of 507", "status of 503")
+
+
+def test_what_is_deleted_is_gone_when_the_page_is_closed(open_page: Open, served: Served, short_job: str) -> None:
+    with served.client() as client:
+        capture = client.get(f"/v1/jobs/{short_job}").json()["capture_id"]
+        job = client.post("/v1/jobs", json={"capture_id": capture, "until": "ingest"}).json()["id"]
+        page = open_page(f"/jobs/{job}")
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        assert client.get(f"/v1/jobs/{job}").status_code == 200
+        page.close(run_before_unload=True)
+        for _ in range(40):
+            if client.get(f"/v1/jobs/{job}").status_code == 404:
+                return
+            time.sleep(0.05)
+    raise AssertionError("it is still there")
 
 
 def test_a_job_that_was_deleted_in_another_tab(open_page: Open, served: Served, short_job: str, look) -> None:

@@ -68,7 +68,9 @@ export class Api {
 
   /** Deletes, even if the page is being closed. What is gone already is as good. */
   async remove(path: string): Promise<void> {
-    const answer = await fetch(address(path), { method: "DELETE", headers: this.headers, keepalive: true });
+    const answer = await fetch(address(path), { method: "DELETE", headers: this.headers, keepalive: true }).catch(() => {
+      throw new Problem(0, "offline", "the service can't be reached", "Check the connection");
+    });
     if (!answer.ok && answer.status !== 404) throw await problemOf(answer);
   }
 
@@ -162,10 +164,14 @@ export function wordsOf(error: unknown): string {
 
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
+    const stop = (): void => {
       clearTimeout(timer);
       reject(new DOMException("stopped", "AbortError"));
-    });
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop, { once: true });
   });
 }

@@ -143,7 +143,7 @@ function uploadCard(upload: Upload, cancel: () => void): HTMLElement {
   const show = (): void => {
     const { state, sent, total, files, filesDone, speed, leftS } = upload.progress;
     setBar(line, total ? sent / total : 0);
-    title.textContent = { checking: "Preparing the upload", sending: "Uploading", waiting: "Waiting for the connection", paused: "Paused", finishing: "Almost done", done: "Uploaded", failed: "The upload stopped" }[state];
+    title.textContent = { checking: "Preparing the upload", sending: "Uploading", waiting: "Waiting for the service", paused: "Paused", finishing: "Almost done", done: "Uploaded", failed: "The upload stopped" }[state];
     const parts = [`${bytes(sent)} of ${bytes(total)}`, `${filesDone} of ${count(files, "file")}`, speed > 0 && state === "sending" ? `${bytes(speed)}/s` : "", leftS !== null && state === "sending" ? `${duration(leftS)} left` : ""];
     facts.textContent = parts.filter(Boolean).join(" · ");
     const isPaused = state === "paused";

@@ -6,7 +6,7 @@ import { dropZone } from "./drop";
 import { type Chosen, nameOf } from "./files";
 import { bytes, count, interval, percent, when } from "./format";
 import type { Context, View } from "./start";
-import { undoable } from "./toast";
+import { toast, undoable } from "./toast";
 import type { Capture, Job, Page } from "./types";
 import { startUpload, uploads } from "./upload";
 import { PRESETS, STATES, stageWords } from "./words";
@@ -176,9 +176,13 @@ class Jobs {
   }
 }
 
-/** Deletes once nobody wants it back; also if the page is closed meanwhile. */
+/** Deletes once nobody wants it back; also if the page is closed meanwhile. Where that fails it is there again. */
 export function deleteLater(api: Api, path: string, text: string, undone: () => void): void {
-  undoable(text, () => void api.remove(path).catch(() => {}), undone);
+  const failed = (error: unknown): void => {
+    toast(`It could not be deleted. ${wordsOf(error)}`, "error");
+    undone();
+  };
+  undoable(text, () => void api.remove(path).catch(failed), undone);
 }
 
 class Card {

@@ -17,6 +17,7 @@ export class MeasurePanel {
   readonly #list = el("ul", { class: "v-measurements" });
   readonly #empty = el("p", { class: "v-note" });
   readonly #note = el("p", { class: "v-note v-warn", hidden: true }, "The scale of this model is not known: values are in arbitrary units, not in metres.");
+  readonly #own = el("p", { class: "v-note", hidden: true }, "What you measure here is yours alone: it is neither kept nor exported.");
   readonly #exports: HTMLElement;
   #rows: Measurement[] = [];
   #chosen: string | null = null;
@@ -30,7 +31,7 @@ export class MeasurePanel {
     this.#exports = el("div", { class: "v-exports", hidden: true }, "Export", save("csv", "CSV"), save("geojson", "GeoJSON"));
     const kept = store.writable ? "They are kept with the job." : "On a shared link they are not kept.";
     this.#empty.textContent = `Nothing measured yet. Choose a tool, then click on the model. ${kept}`;
-    this.element = el("section", { class: "v-panel", "aria-label": "Measurements" }, el("h2", {}, "Measurements"), this.#note, this.#list, this.#empty, this.#exports);
+    this.element = el("section", { class: "v-panel", "aria-label": "Measurements" }, el("h2", {}, "Measurements"), this.#note, this.#list, this.#empty, this.#own, this.#exports);
   }
 
   get rows(): readonly Measurement[] {
@@ -67,7 +68,9 @@ export class MeasurePanel {
   #draw(): void {
     this.#list.replaceChildren(...this.#rows.map((row) => this.#row(row)));
     this.#empty.hidden = this.#rows.length > 0;
-    this.#exports.hidden = !this.#rows.some((row) => !row.id.startsWith("local-"));
+    const own = this.#rows.filter((row) => row.id.startsWith("local-")).length;
+    this.#exports.hidden = own === this.#rows.length;
+    this.#own.hidden = own === 0;
     this.onChange();
   }
 
