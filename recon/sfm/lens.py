@@ -1,9 +1,14 @@
-"""Which lens model a capture needs: more parameters only where they foretell observations clearly better that were not used."""
+"""Which lens model a capture needs, and where its axis meets the image.
+
+More parameters only where they foretell observations clearly better that were not used.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
+import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +29,10 @@ _LEAST_IMAGES = 5
 """A camera with fewer images keeps its model: more parameters would fit noise."""
 _CLEARLY = 0.98
 """The mean error of the held-out observations must fall below this share of what it was."""
+_SURELY = 3.0
+"""The mean gain of the held-out observations by a free principal point must be so many of its standard deviations."""
+_OFF_CENTRE = 0.05
+"""Of the image's longer side: no principal point of a whole image is further from its middle."""
 _ASPECT = 0.03
 _OBSERVATIONS = 60_000
 """A lens has a handful of parameters: so many observations tell which model it needs as well as all do."""
@@ -64,9 +73,9 @@ class Held:
         away = np.linalg.norm(self.xy[own] - (camera.principal_point_x, camera.principal_point_y), axis=1)
         return float(np.percentile(away, 99)) if len(away) else 0.0
 
-    def error_px(self, model: pycolmap.Reconstruction, cameras: list[int], most_px: float) -> float:
-        """Mean distance of the cameras' observations from where the model sees their points; each counts ``most_px`` at most."""
-        errors = []
+    def errors_px(self, model: pycolmap.Reconstruction, cameras: list[int], most_px: float) -> NDArray[np.float64]:
+        """Distance of each of the cameras' observations from where the model sees its point, ``most_px`` at most."""
+        errors = [np.zeros(0)]
         for image_id in np.unique(self.images):
             image = model.image(int(image_id))
             if image.camera_id in cameras:
@@ -74,11 +83,17 @@ class Held:
                 xyz = np.array([model.point3D(int(point_id)).xyz for point_id in self.points[own]])
                 at = image.camera.img_from_cam(image.cam_from_world() * xyz)
                 errors.append(np.linalg.norm(np.nan_to_num(at, nan=1e6) - self.xy[own], axis=1))
-        return float(np.minimum(np.concatenate(errors), most_px).mean()) if errors else float("inf")
+        return np.minimum(np.concatenate(errors), most_px)
+
+    def error_px(self, model: pycolmap.Reconstruction, cameras: list[int], most_px: float) -> float:
+        """Their mean; infinite where there is none."""
+        errors = self.errors_px(model, cameras, most_px)
+        return float(errors.mean()) if len(errors) else float("inf")
 
 
 def choose_lens(model: pycolmap.Reconstruction, adjustment: Adjustment) -> bool:
-    """Replace SIMPLE_RADIAL by RADIAL, OPENCV or OPENCV_FISHEYE where that clearly helps; whether ``model`` was changed.
+    """Replace SIMPLE_RADIAL by RADIAL, OPENCV or OPENCV_FISHEYE where that clearly helps, and move principal points from the image's
+    middle where that surely does; whether ``model`` was changed.
 
     Observations stay as they are; ``refine`` afterwards, with a cache that knows the new cameras. Models are compared by the
     reprojection error of observations that none of them was adjusted to.
@@ -88,6 +103,10 @@ def choose_lens(model: pycolmap.Reconstruction, adjustment: Adjustment) -> bool:
     held = Held.out_of(best)
     most_px = 2 * adjustment.max_reproj_error_px
     for richer, simpler in _RICHER.items():
+        if richer == "OPENCV" and (trial := _decentred(best, held, adjustment, most_px)) is not None:
+            # before its tangential distortion, which would imitate it
+            _take_over(model, trial)
+            best, changed = trial, True
         cameras = _eligible(best, simpler, richer)
         if not cameras:
             continue
@@ -107,6 +126,37 @@ def choose_lens(model: pycolmap.Reconstruction, adjustment: Adjustment) -> bool:
     return changed
 
 
+def _decentred(best: pycolmap.Reconstruction, held: Held, adjustment: Adjustment, most_px: float) -> pycolmap.Reconstruction | None:
+    """The model with principal points that are not in the middle of the image; None where that foretells nothing better.
+
+    Of photos from straight above a wrong one bends the focal length by several hundredths, and heights with it, while the reprojection
+    error hardly shows it: so it is the gain's certainty that counts, not its size.
+    """
+    cameras = [i for i in _of_many_images(best) if not best.camera(i).is_spherical() and _is_centred(best.camera(i))]
+    if not cameras:
+        return None
+    trial = copy.deepcopy(best)
+    adjust(best, adjustment, last=False)
+    adjust(trial, adjustment, last=False, decentred=cameras)
+    gain = held.errors_px(best, cameras, most_px) - held.errors_px(trial, cameras, most_px)
+    shifts = {i: _off_centre(trial.camera(i)) for i in cameras}
+    plausible = max(shifts.values()) < _OFF_CENTRE
+    surely = len(gain) > 1 and float(gain.mean()) > _SURELY * float(gain.std()) / np.sqrt(len(gain))
+    log.info("principal points: off by %s of the image, gain %.5f px, sure %s", shifts, gain.mean() if len(gain) else 0, surely)
+    return trial if plausible and surely else None
+
+
+def _off_centre(camera: pycolmap.Camera) -> float:
+    """Distance of the principal point from the image's middle, as a share of the longer side."""
+    off = math.hypot(camera.principal_point_x - camera.width / 2, camera.principal_point_y - camera.height / 2)
+    return off / max(int(camera.width), int(camera.height))
+
+
+def _is_centred(camera: pycolmap.Camera) -> bool:
+    """Whether the principal point was assumed: one that a device states is not exactly in the middle."""
+    return _off_centre(camera) < 1e-9
+
+
 def _thinned(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     """A copy with every n-th point, so that some _OBSERVATIONS are left."""
     thinned = copy.deepcopy(model)
@@ -118,12 +168,13 @@ def _thinned(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
 
 
 def _eligible(model: pycolmap.Reconstruction, names: tuple[str, ...], richer: str) -> list[int]:
-    images: dict[int, int] = {}
-    for image_id in model.reg_image_ids():
-        camera_id = model.image(image_id).camera_id
-        images[camera_id] = images.get(camera_id, 0) + 1
-    many = [i for i, count in images.items() if count >= _LEAST_IMAGES and model.camera(i).model_name in names]
+    many = [i for i in _of_many_images(model) if model.camera(i).model_name in names]
     return sorted(i for i in many if richer != "OPENCV_FISHEYE" or half_view_deg(model.camera(i)) > _WIDE_DEG)
+
+
+def _of_many_images(model: pycolmap.Reconstruction) -> list[int]:
+    images = Counter(model.image(image_id).camera_id for image_id in model.reg_image_ids())
+    return sorted(i for i, count in images.items() if count >= _LEAST_IMAGES)
 
 
 def half_view_deg(camera: pycolmap.Camera) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pycolmap
@@ -109,14 +110,15 @@ def refine(model: pycolmap.Reconstruction, cache: pycolmap.DatabaseCache, adjust
     model.update_point_3d_errors()
 
 
-def adjust(model: pycolmap.Reconstruction, adjustment: Adjustment, last: bool) -> None:
-    """One bundle adjustment of the whole model."""
+def adjust(model: pycolmap.Reconstruction, adjustment: Adjustment, last: bool, decentred: Collection[int] = ()) -> None:
+    """One bundle adjustment of the whole model. With ``decentred`` cameras their principal points are free, and no other camera's lens."""
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in sorted(model.reg_image_ids()):
         config.add_image(image_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    if adjustment.fixed_intrinsics:
-        for camera_id in model.cameras:
+    for camera_id in model.cameras:
+        if adjustment.fixed_intrinsics or (decentred and camera_id not in decentred):
             config.set_constant_cam_intrinsics(camera_id)
     options = adjustment.bundle(model.compute_num_observations(), last)
+    options.refine_principal_point = bool(decentred)
     pycolmap.create_default_bundle_adjuster(options, config, model).solve()

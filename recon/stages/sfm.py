@@ -54,5 +54,5 @@ stage = Stage(
     reads=("sfm", "camera", "matches"),
     seeded=True,
     memory_mb=2000,
-    version=6,
+    version=7,
 )

@@ -96,6 +96,23 @@ def test_a_simple_lens_stays_simple() -> None:
     assert list(model.camera(1).params) == kept
 
 
+def test_an_axis_beside_the_middle_is_found() -> None:
+    """Else the focal length bends, and with it the heights of what is seen from above."""
+    truth = ground(8, "SIMPLE_RADIAL", [800, 530, 372, -0.1], 0.1)
+    model = simplified(truth)
+    camera = model.camera(1)
+    camera.params = [800, 512, 384, -0.1]
+    assert choose_lens(model, ADJUSTMENT)
+    np.testing.assert_allclose(camera.params[:3], truth.camera(1).params[:3], atol=1.0)
+
+
+def test_a_stated_axis_stays() -> None:
+    model = simplified(ground(8, "SIMPLE_RADIAL", [800, 530, 372, -0.1], 0.1))
+    model.camera(1).params = [800, 513, 384, -0.1]
+    choose_lens(model, ADJUSTMENT)
+    assert (model.camera(1).principal_point_x, model.camera(1).principal_point_y) == (513, 384)
+
+
 @pytest.mark.parametrize("params", [[380, 512, 384, 0.0], [420, 512, 384, -0.02]])
 def test_a_wide_lens_without_a_fisheyes_distortion_is_no_fisheye(params: list[float]) -> None:
     model = simplified(ground(9, "SIMPLE_RADIAL", params, 0.5))
