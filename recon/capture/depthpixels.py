@@ -31,6 +31,8 @@ BARE = (".depth", ".conf")
 _CHANNELS = ("R", "Y", "Z", "G")
 """Of an EXR image the first of these holds the depth: Record3D repeats it in R, G and B."""
 _MAX_CHANNELS = 8
+_SLACK_BYTES = 1 << 16
+"""So much longer than twice its pixels a packed depth image may be; more is not read."""
 _INSTALL = "pip install 'recon[tablet]'"
 
 
@@ -91,6 +93,8 @@ def _bare(path: Path, kind: np.dtype[Any], max_pixels: int, size: tuple[int, int
     width, height = size
     check_size(width, height, max_pixels)
     wanted = width * height * kind.itemsize
+    if (packed := path.stat().st_size) > 2 * wanted + _SLACK_BYTES:
+        raise InputError(f"{packed} bytes are no compressed depth of {width} x {height} of {kind}")
     raw = _unpacked(path.read_bytes(), wanted)
     if len(raw) != wanted:
         raise InputError(f"{len(raw)} bytes of depth are not {width} x {height} of {kind}")

@@ -288,6 +288,9 @@ def test_a_stream_that_unpacks_to_more_in_a_later_block_is_refused_before(tmp_pa
     file.write_bytes(lzfse.compress(wanted)[:-4] + lzfse.compress(bytes(50_000_000)))
     with pytest.raises(InputError, match=f"unpacks to more than the {len(wanted)} bytes"):
         depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
+    file.write_bytes(lzfse.compress(wanted) + bytes(2 * len(wanted) + 70_000))  # not even read
+    with pytest.raises(InputError, match="no compressed depth of 32 x 24"):
+        depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
     file.write_bytes(b"bvx2" + bytes(92))  # a block whose header says that it has no length: it would be read for ever
     with pytest.raises(InputError, match="no LZFSE stream"):
         depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
