@@ -19,7 +19,7 @@ from capture.taken import Taken
 from PIL import Image
 
 from recon.capture import depthpixels
-from recon.capture.device import rigid
+from recon.capture.device import read_beginning, rigid
 from recon.capture.devicetrack import DeviceTrack, TrackRow
 from recon.capture.source import open_source
 from recon.errors import InputError
@@ -310,3 +310,11 @@ def test_an_exr_file_is_refused_before_more_than_one_image_is_decoded(tmp_path: 
     OpenEXR.File(parts).write(str(file))
     with pytest.raises(InputError, match="2 images"):
         depthpixels.read_pixels(file, "f4", 16)
+
+
+def test_of_a_text_file_without_end_only_the_beginning_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "camera_matrix.csv"
+    file.write_text("1,2,3")
+    with file.open("r+b") as stream:
+        stream.truncate(1 << 40)  # a hole: it takes no disk
+    assert read_beginning(file, 5) == "1,2,3"
