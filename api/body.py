@@ -25,20 +25,21 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         stated = dict(scope["headers"]).get(b"content-length", b"0")
-        body, more = b"", True
+        body, more = bytearray(), True
         if stated.isdigit() and int(stated) <= self.max_bytes:
             while more and len(body) <= self.max_bytes:
                 message = await receive()
                 if message["type"] != "http.request":
                     return
-                body, more = body + message.get("body", b""), message.get("more_body", False)
+                body += message.get("body", b"")  # in place: a copy for each of many small pieces would take minutes
+                more = message.get("more_body", False)
         if more or len(body) > self.max_bytes:
             answer = problem(
                 413, "too_large", f"the request's body is larger than {self.max_bytes} bytes", "Send files as uploads in parts"
             )
             await answer(scope, receive, send)
             return
-        await self.app(scope, _replay(body, receive), send)
+        await self.app(scope, _replay(bytes(body), receive), send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -23,10 +23,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, MetaData, Table, delete, func, insert, inspect, select, text
 
 from recon import __version__
-from recon.errors import ConfigError, InputError, NotFound
+from recon.errors import Busy, ConfigError, InputError, NotFound
 from workers.bucket import Bucket, Stored
 from workers.database import Database
 from workers.errors import StoreDamaged
@@ -52,8 +53,22 @@ class Backed:
 
 
 def back_up(settings: Settings, folder: Path, keep: int = 0) -> Backed:
-    """Add a backup to ``folder``; the service may run. ``keep``: remove all but so many, and the objects that none of them has."""
+    """Add a backup to ``folder``; the service may run. ``keep``: remove all but so many, and the objects that none of them has.
+
+    Busy while another backup writes there.
+    """
     bucket = _bucket_of(settings)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # of two at once each would write into the other's files, and the first to end would remove what the second has just fetched
+    lock = FileLock(folder / "backup.lock", blocking=False)
+    try:
+        with lock:
+            return _back_up(settings, bucket, folder, keep)
+    except Timeout:
+        raise Busy(f"another backup writes to {folder}", "Wait until it has ended, or name another folder") from None
+
+
+def _back_up(settings: Settings, bucket: Bucket, folder: Path, keep: int) -> Backed:
     made = folder / time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime())
     try:
         made.mkdir(mode=0o700, parents=True)

@@ -8,6 +8,7 @@ import lzma
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from recon.errors import DiskFull, HostileArchive, NotFound, TooLarge
 
 MANIFEST = "unpacked.json"
 MAX_ENTRIES = 200_000
+MAX_NAME = 4096
+"""Letters of a name with its folders: what Linux takes, and fewer than the digits that Python reads as a number."""
 MAX_TOTAL_BYTES = 256 << 30
 MAX_RATIO = 100
 """Photos and videos are packed already: nothing honest unpacks to a hundred times its size, except when it is small."""
@@ -27,6 +30,7 @@ DISK_MARGIN_BYTES = 512 << 20
 _CHUNK = 1 << 20
 _UTF8_NAME = 0x800
 _ENCRYPTED = 0x1
+_UNICODE_PATH = 0x7075
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ def _unpack_one(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, bud
 
 def _checked_name(entry: zipfile.ZipInfo, archive: Path) -> str:
     name = _name(entry)
+    if len(name) > MAX_NAME:
+        raise HostileArchive(f"{archive.name} holds a name of {len(name)} letters; no file system takes more than {MAX_NAME}")
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise HostileArchive(f"{archive.name} holds a link, {shown(name)!r}", "Pack the files themselves")
     if entry.flag_bits & _ENCRYPTED:
@@ -157,5 +163,18 @@ def _name(entry: zipfile.ZipInfo) -> str:
     """The entry's name as its packer meant it: most write UTF-8 without saying so, some write backslashes."""
     name = entry.filename
     if not entry.flag_bits & _UTF8_NAME:
-        name = name.encode("cp437").decode("utf-8", "surrogateescape")
+        raw = entry.orig_filename.partition("\0")[0].encode("cp437")  # from 3.12 on ``filename`` may be the extra field's
+        name = _unicode_path(entry.extra, raw) or raw.decode("utf-8", "surrogateescape")
     return name.replace("\\", "/")
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str:
+    """The name in Info-ZIP's Unicode Path field (0x7075), if it is that of this name; empty without one."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, size = struct.unpack_from("<HH", extra, at)
+        field = extra[at + 4 : at + 4 + size]
+        if kind == _UNICODE_PATH and field[:1] == b"\1" and int.from_bytes(field[1:5], "little") == zlib.crc32(raw):
+            return field[5:].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        at += 4 + size
+    return ""

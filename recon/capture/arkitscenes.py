@@ -17,7 +17,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from recon.capture.device import DeviceFrame, Pinhole, device_pose, pinhole
+from recon.capture.device import MAX_JSON_BYTES, DeviceFrame, Pinhole, device_pose, pinhole, read_beginning
 from recon.capture.devicefiles import Claims, Tree, claim, confidence_beside, leave, of_suffix, stem
 from recon.capture.records import DevicePose
 from recon.errors import InputError
@@ -143,6 +143,8 @@ def _trajectory(path: Path) -> NDArray[np.float64]:
     """(N, 7) rows of finite numbers, at increasing times."""
     rows = []
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(f"{path.stat().st_size >> 20} MB of poses are more than the limit of {MAX_JSON_BYTES >> 20} MB")
         for line in path.read_text("utf-8", errors="replace").splitlines():
             try:
                 values = [float(value) for value in line.split()]
@@ -161,7 +163,7 @@ def _trajectory(path: Path) -> NDArray[np.float64]:
 
 def _pincam(path: Path) -> Pinhole | None:
     try:
-        width, height, *values = (float(value) for value in path.read_text("utf-8", errors="replace")[:4096].split())
+        width, height, *values = (float(value) for value in read_beginning(path, 4096).split())
         return pinhole(values, width, height)
     except (OSError, ValueError):
         return None

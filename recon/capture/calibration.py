@@ -63,7 +63,8 @@ def _object(path: Path) -> Mapping[str, Any]:
 def _matrix(path: Path) -> Mapping[str, Any]:
     """A 3 x 3 matrix of numbers, separated by commas or blanks."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace")[:_MAX_TEXT].splitlines()
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            lines = stream.read(_MAX_TEXT).splitlines()
         rows = [[float(value) for value in line.replace(",", " ").split()] for line in lines]
     except ValueError as error:
         raise InputError(f"no matrix: {error}") from None

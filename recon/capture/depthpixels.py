@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,9 +25,14 @@ try:
 except ImportError:
     lzfse = None
 
+_LEAST_BLOCK = 8
+"""Bytes of the shortest header of an LZFSE block."""
 BARE = (".depth", ".conf")
 _CHANNELS = ("R", "Y", "Z", "G")
 """Of an EXR image the first of these holds the depth: Record3D repeats it in R, G and B."""
+_MAX_CHANNELS = 8
+_SLACK_BYTES = 1 << 16
+"""So much longer than twice its pixels a packed depth image may be; more is not read."""
 _INSTALL = "pip install 'recon[tablet]'"
 
 
@@ -52,7 +58,7 @@ def _picture(file: Path | IO[bytes], max_pixels: int) -> NDArray[Any]:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=("PNG", "TIFF")) as image:
             check_size(image.width, image.height, max_pixels)
             return np.asarray(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"damaged: {error}") from None
 
 
@@ -60,8 +66,8 @@ def _exr(path: Path, max_pixels: int) -> NDArray[np.float32]:
     if OpenEXR is None:
         raise InputError(f"EXR images can't be read without OpenEXR: {_INSTALL}")
     try:
-        low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
-        check_size(int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1, max_pixels)
+        parts = OpenEXR.File(str(path), header_only=True).parts
+        _check_exr([part.header for part in parts], max_pixels)
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(f"damaged: {str(error).splitlines()[0].replace(str(path), path.name)}") from None
@@ -71,12 +77,24 @@ def _exr(path: Path, max_pixels: int) -> NDArray[np.float32]:
     return np.asarray(channels[name].pixels, np.float32)
 
 
+def _check_exr(headers: Sequence[Mapping[str, Any]], max_pixels: int) -> None:
+    """Raises InputError where more would be decoded than one image: the library reads every channel of every part."""
+    if len(headers) != 1:
+        raise InputError(f"an EXR file of {len(headers)} images: a depth image is one")
+    low, high = headers[0]["dataWindow"]
+    check_size(int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1, max_pixels)
+    if len(headers[0]["channels"]) > _MAX_CHANNELS:
+        raise InputError(f"an EXR image of {len(headers[0]['channels'])} channels: a depth image has at most {_MAX_CHANNELS}")
+
+
 def _bare(path: Path, kind: np.dtype[Any], max_pixels: int, size: tuple[int, int] | None) -> NDArray[Any]:
     if size is None:
         raise InputError("nothing states its width and height")
     width, height = size
     check_size(width, height, max_pixels)
     wanted = width * height * kind.itemsize
+    if (packed := path.stat().st_size) > 2 * wanted + _SLACK_BYTES:
+        raise InputError(f"{packed} bytes are no compressed depth of {width} x {height} of {kind}")
     raw = _unpacked(path.read_bytes(), wanted)
     if len(raw) != wanted:
         raise InputError(f"{len(raw)} bytes of depth are not {width} x {height} of {kind}")
@@ -115,6 +133,8 @@ def _unpacked_size(packed: bytes) -> int:
             literals, matches, header = struct.unpack_from("<3Q", packed, at + 8)
             length = (header & 0xFFFFFFFF) + (literals >> 20 & 0xFFFFF) + (matches >> 40 & 0xFFFFF)
         else:
+            raise InputError("damaged: no LZFSE stream")
+        if length < _LEAST_BLOCK:  # a header that leads back to itself would never end
             raise InputError("damaged: no LZFSE stream")
         total, at = total + stated, at + length
     return total

@@ -149,6 +149,12 @@ def pinhole(values: Iterable[Any], width: Any, height: Any) -> Pinhole | None:
     return found if good and 0 < cx < found.width and 0 < cy < found.height else None
 
 
+def read_beginning(path: Path, size: int) -> str:
+    """The first ``size`` letters of a text file, of which no more is read, however large it is. Raises OSError."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return stream.read(size)
+
+
 def read_object(path: Path) -> Mapping[str, Any]:
     """A JSON object. Raises InputError."""
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pycolmap
 
-from recon.capture.device import Pinhole, checked_quaternion, device_pose, pinhole
+from recon.capture.device import Pinhole, checked_quaternion, device_pose, pinhole, read_beginning
 from recon.capture.devicefiles import Claims, Tree, claim, confidence_beside, leave, number, of_suffix
 from recon.capture.devicetrack import DeviceTrack, TrackRow, gaps
 from recon.capture.records import DevicePose
@@ -117,9 +117,7 @@ def _row(values: Mapping[str, str], session: str, size: tuple[int, int]) -> tupl
 
 def _matrix(path: Path, size: tuple[int, int]) -> Pinhole | None:
     try:
-        rows = [
-            [float(v) for v in line.split(",")] for line in path.read_text("utf-8", errors="replace")[:4096].splitlines() if line.strip()
-        ]
+        rows = [[float(v) for v in line.split(",")] for line in read_beginning(path, 4096).splitlines() if line.strip()]
         (fx, _, cx), (_, fy, cy) = rows[0], rows[1]
     except (OSError, ValueError, IndexError):
         raise InputError("no matrix of 3 x 3") from None

@@ -5,6 +5,7 @@ import json
 import stat
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ def test_a_path_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
     with pytest.raises(HostileArchive, match="outside"):
         unpack(archive, tmp_path / "w" / "t", everything)
     assert sorted(path for path in tmp_path.rglob("*") if path.name != "w") == before
+
+
+def test_a_name_of_more_letters_than_any_file_system_takes_is_refused(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "long.zip", {"7" * 5000 + ".jpg": b"x"})  # Python refuses to read so long a number
+    with pytest.raises(HostileArchive, match="5004 letters"):
+        open_source(archive, tmp_path / "w")
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
@@ -199,3 +206,23 @@ def test_names_of_old_packers(tmp_path: Path) -> None:
     assert {Path(file.path).read_bytes() for file in files} == {b"1", b"2", b"3", b"4"}
     assert {file.relative for file in files} >= {"s\\xfcd.jpg", "sub/b.jpg", "nüd.jpg"}
     assert all(len(file.name) <= 110 for file in files)
+
+
+def test_a_name_in_the_field_for_unicode_is_taken_if_it_is_that_of_the_entry(tmp_path: Path) -> None:
+    """Info-ZIP's 0x7075, and a hostile one: it is looked at as any other name."""
+
+    def archive(told: str, of: bytes) -> Path:
+        field = struct.pack("<BI", 1, zlib.crc32(of)) + told.encode()
+        entry = zipfile.ZipInfo("____.jpg")
+        entry.extra = struct.pack("<HH", 0x7075, len(field)) + field
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr(entry, told + of.hex())
+        return tmp_path / "a.zip"
+
+    def names(path: Path) -> list[str]:
+        return [file.relative for file in open_source(path, tmp_path / "w").files]
+
+    assert names(archive("фото.jpg", b"____.jpg")) == ["фото.jpg"]
+    assert names(archive("фото.jpg", b"another.jpg")) == ["____.jpg"]
+    with pytest.raises(HostileArchive, match="outside"):
+        names(archive("../a.jpg", b"____.jpg"))

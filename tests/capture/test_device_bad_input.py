@@ -12,13 +12,14 @@ from typing import Any
 import cv2
 import lzfse
 import numpy as np
+import OpenEXR
 import pytest
 from capture.media import exif, pan, save, texture, write_video
 from capture.taken import Taken
 from PIL import Image
 
 from recon.capture import depthpixels
-from recon.capture.device import rigid
+from recon.capture.device import read_beginning, rigid
 from recon.capture.devicetrack import DeviceTrack, TrackRow
 from recon.capture.source import open_source
 from recon.errors import InputError
@@ -287,6 +288,33 @@ def test_a_stream_that_unpacks_to_more_in_a_later_block_is_refused_before(tmp_pa
     file.write_bytes(lzfse.compress(wanted)[:-4] + lzfse.compress(bytes(50_000_000)))
     with pytest.raises(InputError, match=f"unpacks to more than the {len(wanted)} bytes"):
         depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
+    file.write_bytes(lzfse.compress(wanted) + bytes(2 * len(wanted) + 70_000))  # not even read
+    with pytest.raises(InputError, match="no compressed depth of 32 x 24"):
+        depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
+    file.write_bytes(b"bvx2" + bytes(92))  # a block whose header says that it has no length: it would be read for ever
+    with pytest.raises(InputError, match="no LZFSE stream"):
+        depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
     file.write_bytes(lzfse.compress(wanted)[:40])
     with pytest.raises(InputError, match="no LZFSE stream"):
         depthpixels.read_pixels(file, "f4", 10**6, RAMP.shape[::-1])
+
+
+def test_an_exr_file_is_refused_before_more_than_one_image_is_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "0.exr"
+    flat = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIPS_COMPRESSION}
+    OpenEXR.File({**flat}, {f"c{number}": np.zeros((4, 4), np.float32) for number in range(9)}).write(str(file))
+    with pytest.raises(InputError, match="9 channels"):
+        depthpixels.read_pixels(file, "f4", 16)
+    window = {"displayWindow": (np.zeros(2, np.int32), np.full(2, 3, np.int32))}
+    parts = [OpenEXR.Part({**flat, **window}, {"Z": np.ones((side, side), np.float32)}, str(side)) for side in (4, 64)]
+    OpenEXR.File(parts).write(str(file))
+    with pytest.raises(InputError, match="2 images"):
+        depthpixels.read_pixels(file, "f4", 16)
+
+
+def test_of_a_text_file_without_end_only_the_beginning_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "camera_matrix.csv"
+    file.write_text("1,2,3")
+    with file.open("r+b") as stream:
+        stream.truncate(1 << 40)  # a hole: it takes no disk
+    assert read_beginning(file, 5) == "1,2,3"

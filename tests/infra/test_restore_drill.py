@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from api_fixtures import Api
+from filelock import FileLock
 from servers import Postgres
 
-from recon.errors import ConfigError, InputError, NotFound
+from recon.errors import Busy, ConfigError, InputError, NotFound
 from workers.backup import back_up, backups, restore
 from workers.errors import StoreDamaged
 from workers.places import shared_bucket
@@ -101,6 +102,8 @@ def test_a_second_backup_fetches_what_is_new_and_a_damaged_one_is_refused(api: A
     settings, folder = api.service.settings, tmp_path / "backup"
     capture = api.add_capture({"a.jpg": b"first"})
     first = back_up(settings, folder)
+    with FileLock(folder / "backup.lock"), pytest.raises(Busy, match="another backup writes"):
+        back_up(settings, folder)
     (stored,) = files(folder / "objects")
     inode = stored.stat().st_ino
     api.add_capture({"b.jpg": b"second"})
