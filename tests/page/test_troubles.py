@@ -143,6 +143,19 @@ def test_what_is_deleted_is_gone_when_the_page_is_closed(open_page: Open, served
     raise AssertionError("it is still there")
 
 
+def test_a_job_is_cancelled_and_tried_again(open_page: Open, served: Served, short_job: str) -> None:
+    with served.client() as client:
+        capture = client.get(f"/v1/jobs/{short_job}").json()["capture_id"]
+        job = [client.post("/v1/jobs", json={"capture_id": capture, "until": "ingest"}).json()["id"] for _ in range(3)][-1]
+        page = open_page(f"/jobs/{job}")  # two others are before it
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator(".progress-words")).to_contain_text("Cancelled")
+        assert client.get(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator(".progress-words")).to_contain_text("Done in", timeout=30_000)
+        expect(page.get_by_text("This job made no model: its options said to stop before.")).to_be_visible()
+
+
 def test_a_job_that_was_deleted_in_another_tab(open_page: Open, served: Served, short_job: str, look) -> None:
     with served.client() as client:
         old = client.get(f"/v1/jobs/{short_job}").json()

@@ -136,6 +136,10 @@ class Shown {
   private showActions(job: Job): void {
     const isLive = this.isLive;
     const mayRetry = job.state === "failed" || job.state === "cancelled";
+    // a button that is replaced between press and release hears no click
+    const shown = `${isLive} ${mayRetry} ${job.name}`;
+    if (this.actions.dataset.shown === shown) return;
+    this.actions.dataset.shown = shown;
     fill(
       this.actions,
       isLive && button("Cancel", () => void this.act("cancel", "Cancelled. What was computed stays for later."), { icon: "stop" }),
