@@ -143,6 +143,34 @@ def test_what_is_deleted_is_gone_when_the_page_is_closed(open_page: Open, served
     raise AssertionError("it is still there")
 
 
+def test_an_upload_pauses_goes_on_and_may_be_too_large(open_page: Open) -> None:
+    page = open_page()
+    photos = [{"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": photo(seed)} for seed, name in enumerate("abcdefgh", 2)]
+    held: list[Route] = []
+    page.route(re.compile("/v1/parts/"), lambda route: held.append(route))
+    page.locator("[data-pick=files]").set_input_files(photos)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Pause the upload").click()
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    page.wait_for_timeout(200)
+    under_way = len(held)
+    for route in held:
+        route.continue_()
+    expect(page.locator(".facts")).to_contain_text(f"{under_way} of 8 files")
+    page.wait_for_timeout(200)
+    assert 0 < len(held) == under_way < 8  # what was under way has arrived, and nothing else was sent
+    page.unroute_all()
+    refuse(page, "/v1/parts/", 413, 99)
+    page.get_by_role("button", name="Go on with the upload").click()
+    expect(page.get_by_role("heading", name="The upload stopped")).to_be_visible()
+    page.unroute_all()
+    refuse(page, "/v1/parts/", 429, 1, retry_s=2)
+    page.get_by_role("button", name="Choose the files again").click()
+    page.locator("[data-pick=files]").set_input_files(photos)  # type: ignore[arg-type]
+    expect(page.get_by_role("heading", name="Looking at your images")).to_be_visible()
+    page.get_by_role("button", name="Delete this capture").click()
+    forget(open_page, "status of 413", "status of 429")
+
+
 def test_a_job_is_cancelled_and_tried_again(open_page: Open, served: Served, short_job: str) -> None:
     with served.client() as client:
         capture = client.get(f"/v1/jobs/{short_job}").json()["capture_id"]

@@ -13,6 +13,7 @@ import trimesh
 from conftest import OPTIONS, Flight, Open, Served
 from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
+from proxy import proxied
 from scipy.spatial import cKDTree
 
 HELD_FROM = 4
@@ -52,6 +53,24 @@ def test_from_drop_to_revoke(open_page: Open, served: Served, flight: Flight, lo
     expect(page.locator(".thumb img")).to_be_visible()
     look(page, "12-jobs")
     delete_and_undo(page, served, job)
+
+
+def test_all_of_it_below_a_prefix(open_page: Open, served: Served) -> None:
+    """The model that the walk has left, through a proxy that knows the page as one part of a larger site."""
+    with served.client() as client, proxied(served.url, "/models/ours") as at:
+        (job,) = client.get("/v1/jobs").json()["items"]
+        page = open_page(at=at)
+        expect(page.locator(".thumb img")).to_be_visible()
+        page.locator(".job-link").click()
+        page.wait_for_selector(".model .viewer[data-state=ready]", timeout=60_000)
+        assert page.get_attribute(".model .viewer", "data-source") == "points.laz"
+        page.get_by_role("tab", name="Report").click()
+        expect(page.frame_locator("iframe").locator("h1, h2").first).to_be_visible()
+        page.get_by_role("tab", name="Files").click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="cameras.csv").click()
+        assert Path(download.value.path()).read_text().startswith("name,x,y,z")
+        assert page.url == f"{at}/#/jobs/{job['id']}"
 
 
 def upload_with_a_reload(page: Page, photos: list[Path], look) -> str:

@@ -155,3 +155,17 @@ def test_keys_measure_what_lies_in_the_middle(open_viewer):
     page.keyboard.press("Enter")
     until(page, "kept.length === 1")
     assert abs(kept(page)[0]["value"]) == pytest.approx(1 + 1.5 * np.tan(np.radians(20)), rel=0.01)  # of the side that then faces us
+
+
+def test_a_room_is_looked_into_through_its_ceiling(open_viewer):
+    room = trimesh.creation.box((4, 2, 3))
+    room.invert()
+    page = open_viewer({"mesh.glb": room.export(file_type="glb")})
+    page.get_by_label("From above").click()
+    page.wait_for_timeout(700)
+    page.get_by_label("Distance", exact=True).click()
+    press(page, [-1, 1, -1], [0.5, 1, -1])
+    until(page, "kept.length === 1")
+    row = kept(page)[0]
+    assert row["value"] == pytest.approx(1.5, rel=0.005)
+    assert [point[2] for point in row["points"]] == pytest.approx([-1, -1], abs=0.01)  # on the floor

@@ -45,6 +45,8 @@ class Shown {
   private isMounting = false;
   private job: Job | null = null;
   private soon = 0;
+  private asked = 0;
+  private seen = 0;
   private reported = "";
 
   constructor(
@@ -114,8 +116,10 @@ class Shown {
 
   private async look(): Promise<void> {
     const { signal } = this.stopping;
+    const turn = ++this.asked;
     const [job] = await Promise.all([this.api.get<Job>(`v1/jobs/${this.id}`, signal), this.files.refresh()]);
-    if (signal.aborted) return;
+    if (signal.aborted || turn < this.seen) return; // a later look was answered before
+    this.seen = turn;
     const before = this.job;
     this.job = job;
     if (!before) this.open(job);

@@ -1,5 +1,5 @@
 // The mesh of a GLB, textured or bare, coloured like the points.
-import { type BufferGeometry, DoubleSide, GLSL3, Group, Mesh, MeshBasicMaterial, NoColorSpace, type Raycaster, ShaderMaterial, type Texture, Vector3 } from "three";
+import { BackSide, type BufferGeometry, FrontSide, GLSL3, Group, Mesh, MeshBasicMaterial, NoColorSpace, type Raycaster, ShaderMaterial, type Texture, Vector3 } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { LOOK_GLSL, type Look } from "./colours";
 
@@ -7,7 +7,8 @@ export class Surface {
   readonly group = new Group();
   readonly faces: number;
   readonly hasTexture: boolean;
-  readonly #meshes: Mesh<BufferGeometry, ShaderMaterial>[] = [];
+  readonly #fronts: Mesh<BufferGeometry, ShaderMaterial>[] = [];
+  readonly #backs: Mesh<BufferGeometry, ShaderMaterial>[] = [];
   readonly #textures: Texture[] = [];
 
   private constructor(meshes: Mesh[], look: Look, anisotropy: number) {
@@ -25,7 +26,7 @@ export class Surface {
       if (!mesh.geometry.hasAttribute("normal")) mesh.geometry.computeVertexNormals();
       const material = new ShaderMaterial({
         glslVersion: GLSL3,
-        side: DoubleSide,
+        side: FrontSide,
         vertexShader: VERTEX,
         fragmentShader: FRAGMENT,
         vertexColors: hasColour,
@@ -33,11 +34,18 @@ export class Surface {
         uniforms: { ...look, uMap: { value: map } },
       });
       bare.dispose();
-      const shown = new Mesh(mesh.geometry, material);
-      this.#meshes.push(shown);
-      this.group.add(shown);
+      const behind = material.clone();
+      behind.side = BackSide;
+      behind.uniforms = material.uniforms; // the look is shared
+      const [front, back] = [new Mesh(mesh.geometry, material), new Mesh(mesh.geometry, behind)];
+      [front.renderOrder, back.renderOrder] = [-1, -2];
+      this.#fronts.push(front);
+      this.#backs.push(back);
+      this.group.add(back, front);
       faces += (mesh.geometry.index?.count ?? mesh.geometry.getAttribute("position").count) / 3;
     }
+    // what is seen from its front hides what is seen from behind, however near: rooms are looked into through their walls
+    this.#backs.at(-1)!.onAfterRender = (renderer) => renderer.clearDepth();
     this.faces = faces;
     this.hasTexture = textured;
     this.group.rotation.x = Math.PI / 2; // glTF is y up, the world z up
@@ -54,15 +62,19 @@ export class Surface {
     return meshes.length ? new Surface(meshes, look, anisotropy) : null;
   }
 
-  /** The nearest point of the surface along a ray, of the part that is not cut away. */
+  /** The point of the surface that is seen along a ray: the nearest one of a front, or else of a back, that is not cut away. */
   pick(ray: Raycaster, isCut: (point: Vector3) => boolean): Vector3 | null {
-    return ray.intersectObjects(this.#meshes, false).find((hit) => !isCut(hit.point))?.point ?? null;
+    for (const side of [this.#fronts, this.#backs]) {
+      const hit = ray.intersectObjects(side, false).find(({ point }) => !isCut(point));
+      if (hit) return hit.point;
+    }
+    return null;
   }
 
   /** Every triangle, corners in the world. The vectors are used again. */
   eachTriangle(use: (a: Vector3, b: Vector3, c: Vector3) => void): void {
     const corners = [new Vector3(), new Vector3(), new Vector3()] as const;
-    for (const mesh of this.#meshes) {
+    for (const mesh of this.#fronts) {
       const position = mesh.geometry.getAttribute("position");
       const index = mesh.geometry.index;
       const count = index?.count ?? position.count;
@@ -78,7 +90,7 @@ export class Surface {
       texture.dispose();
       if (texture.image instanceof ImageBitmap) texture.image.close();
     });
-    this.#meshes.forEach((mesh) => (mesh.geometry.dispose(), mesh.material.dispose()));
+    [...this.#fronts, ...this.#backs].forEach((mesh) => (mesh.geometry.dispose(), mesh.material.dispose()));
     this.group.removeFromParent();
   }
 }
