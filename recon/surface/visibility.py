@@ -16,6 +16,8 @@ from recon.surface.threads import in_order
 
 MAX_CANDIDATES = 10
 _GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours
+_CLEAR_PX = 2.0
+"""Of a glance, that lie between a face and what a mask hides: the seams of charts are painted from a little beyond their faces."""
 _MIN_COSINE = 0.03  # a face seen more edge-on than this has no usable colours
 _CUT_OFF = 0.1  # quality of a face with a hidden corner: better than no photo at all
 _CLEARANCE = 0.5  # of a face's longest edge
@@ -164,8 +166,8 @@ def _unmasked(photo: Photo, corners: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.ones(len(corners), bool)
     hidden = cv2.integral((~mask).astype(np.uint8))
     size = mask.shape[::-1]
-    x0, y0 = np.clip(np.floor(corners.min(axis=1) - 1), 0, size).astype(np.int64).T
-    x1, y1 = np.clip(np.ceil(corners.max(axis=1) + 1), 0, size).astype(np.int64).T
+    x0, y0 = np.clip(np.floor(corners.min(axis=1) - _CLEAR_PX), 0, size).astype(np.int64).T
+    x1, y1 = np.clip(np.ceil(corners.max(axis=1) + _CLEAR_PX), 0, size).astype(np.int64).T
     return np.asarray(hidden[y1, x1] - hidden[y0, x1] - hidden[y1, x0] + hidden[y0, x0] == 0)
 
 
