@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from recon.errors import ReconError
@@ -27,9 +28,13 @@ ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
 
 
 def free_ports(count: int, low: int = 21000, high: int = 31000) -> list[int]:
-    """Free TCP ports, whose port + 10000 (SeaweedFS: gRPC) is free too."""
+    """Free TCP ports, whose port + 10000 (SeaweedFS: gRPC) is free too.
+
+    Processes that are started one after the other look in places that lie apart: a port that one has found is not taken yet.
+    """
     found: list[int] = []
-    for port in range(low + os.getpid() % 5000, high):
+    apart = 40
+    for port in range(low + os.getpid() % ((high - low) // apart - 1) * apart, high):
         if len(found) == count:
             break
         with socket.socket() as one, socket.socket() as other:
@@ -47,6 +52,14 @@ def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
     while not true():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be asked for its status does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class SeaweedFS:

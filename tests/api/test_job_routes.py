@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 from api_fixtures import Api
-from servers import wait_until
+from servers import is_alive, wait_until
 from sqlalchemy import func, select
 
 from workers.models import Artifact, Capture, File, Job, Owner, ShardRow, StageRow
@@ -54,10 +53,6 @@ def asleep(api: Api) -> int:
     child = api.service.orders / "child"
     wait_until(lambda: child.exists() and child.read_text() != "", 20, "the shard sleeps")
     return int(child.read_text())
-
-
-def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.api_settings(price_hour=36.0)

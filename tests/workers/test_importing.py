@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from file_server import Answer, FileServer, serving
-from servers import SeaweedFS, wait_until
+from servers import SeaweedFS, is_alive, wait_until
 from service_fixtures import Service
 from sqlalchemy import select
 
@@ -192,7 +192,7 @@ def test_an_import_that_is_cancelled_stops_within_seconds(service: Service, web:
         assert cancel_chore(session, row)
         assert not cancel_chore(session, row)
     intake.drop_unfinished(service.node, row)
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 3, "its process ends")
+    wait_until(lambda: not is_alive(pid), 3, "its process ends")
     goes_on.set()
     assert (chore_of(service, chore).state, files(service, capture)) == ("cancelled", {})
 

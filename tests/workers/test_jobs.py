@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from servers import Postgres, SeaweedFS, wait_until
+from servers import Postgres, SeaweedFS, is_alive, wait_until
 from service_fixtures import Service
 from sqlalchemy import func, select
 
@@ -105,7 +105,7 @@ def test_cancelling_ends_shards_and_their_subprocesses_within_two_seconds(servic
         record = locked(session, job)
         assert record is not None
         assert cancel_job(session, record)
-    wait_until(lambda: not _alive(int(child.read_text())), 2, "its subprocess ends")
+    wait_until(lambda: not is_alive(int(child.read_text())), 2, "its subprocess ends")
     assert service.job(job).state == "cancelled"
     (service.orders / "0").unlink()
     again = service.submit(capture)
@@ -125,7 +125,7 @@ def test_a_worker_that_is_stopped_gives_its_shards_back(service: Service) -> Non
         stopped_s = time.monotonic()
         worker.wait(10)
         assert time.monotonic() - stopped_s < 8
-        assert not _alive(int(child.read_text()))
+        assert not is_alive(int(child.read_text()))
         child.unlink()
     (service.orders / "0").unlink()
     service.start_worker()
@@ -189,7 +189,3 @@ def test_nobody_waits_behind_anothers_many_shards(service: Service) -> None:
     assert service.wait(modest, 30).state == "done"
     assert service.job(greedy).state == "running"
     assert len([row for row in service.trace() if row[3] == 0]) < 14
-
-
-def _alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
