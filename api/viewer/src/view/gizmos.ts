@@ -33,7 +33,7 @@ export class Axes {
   readonly element: HTMLElement;
 
   constructor(press: () => void) {
-    this.#button = el("button", { type: "button", click: press });
+    this.#button = el("button", { type: "button", "aria-label": "Look along Y", click: press }); // until what is up is known
     this.element = el("div", { class: "v-axes" }, this.#root, this.#button);
   }
 
