@@ -130,7 +130,7 @@ def _combine(depth, confidence, usable, measured, sigma, sure, alone, strong, wi
                 continue
             of_sensor = sigma[v_near, u_near] ** 2
             # n pairs that agree, and none against them, have the confidence n / (n + 1)
-            of_stereo = (inverse_sigma * z * z) ** 2 / max(np.float32(1), k / (1 - k))
+            of_stereo = (inverse_sigma * z * z) ** 2 / max(np.float32(1), k / max(1 - k, np.float32(1e-3)))
             if (z - m) ** 2 <= within * within * (of_sensor + of_stereo):
                 depth[y, x] = m + (z - m) * of_sensor / (of_sensor + of_stereo)
                 confidence[y, x] = 1 - (1 - k) * (1 - trust)

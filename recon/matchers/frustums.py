@@ -91,11 +91,12 @@ def _nearest(views: Frustums, near: int, far: int, apart: int) -> list[list[int]
     if count < 2:
         return [[]] * count
     ahead = views.ahead()
+    tree = cKDTree(ahead)
     asked = min(count, 4 * (near + far) + 2 * min(apart, near + far) + 2)  # by place, a few times as many as are wanted
     found: list[list[int]] = []
     for start in range(0, count, _BLOCK):
         own = np.arange(start, min(start + _BLOCK, count))
-        _, others = cKDTree(ahead).query(ahead[own], k=asked)
+        _, others = tree.query(ahead[own], k=asked)
         others = np.asarray(others, np.int64).reshape(len(own), asked)
         pairs = np.repeat(own, asked), others.ravel()
         overlap = ((views.overlap(*pairs) + views.overlap(*pairs[::-1])) / 2).reshape(others.shape)

@@ -46,6 +46,8 @@ def test_both_are_averaged_by_precision(focal_baseline: float, kept: float) -> N
     stereo = DepthMap(full(2.02), full(0.8), np.eye(3))
     after = with_measured(stereo, sensor(2.0), np.ones(SIZE, bool), focal_baseline)
     np.testing.assert_allclose(after.depth, kept, atol=3e-4)
+    certain = with_measured(DepthMap(full(2.0), full(1.0), np.eye(3)), sensor(2.0), np.ones(SIZE, bool), focal_baseline)
+    np.testing.assert_allclose(certain.depth, 2.0)
 
 
 def test_confidence_grows_by_agreement_and_falls_by_contradiction() -> None:
