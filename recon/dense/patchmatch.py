@@ -17,6 +17,7 @@ from recon.errors import NoSurface
 
 log = logging.getLogger(__name__)
 
+_SUFFIX = ".jpg"  # of the views that undistort writes
 CONFIDENCE = 0.75
 """What passes the geometric check of several views is as sure as three agreeing pairs of the CPU path."""
 
@@ -91,7 +92,7 @@ def write_workspace(
     for image in list(model.images.values()):
         if image.has_pose and image.name not in wanted:
             model.deregister_frame(image.frame_id)
-        image.name = f"{image.name}.png"
+        image.name = f"{image.name}{_SUFFIX}"
     (folder / "sparse").mkdir()
     model.write_binary(folder / "sparse")
     for kind in ("depth_maps", "normal_maps", "consistency_graphs"):
@@ -104,7 +105,7 @@ def write_workspace(
 
 
 def _name(view: View) -> str:
-    return f"{view.name}.png"
+    return f"{view.name}{_SUFFIX}"
 
 
 def read_array(path: Path) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from scipy.interpolate import LinearNDInterpolator
 
 from recon.errors import NoSurface
 from recon.surface.mesh import components
-from recon.surface.thin import Samples, spacing, voxel_keys
+from recon.surface.thin import Samples, occupied, spacing
 
 _CELLS_A_SAMPLE = 2.0  # grid step over sample spacing
 _FACES_A_CELL = 2
@@ -52,7 +52,7 @@ def height_field(samples: Samples, faces: int, max_hole: float) -> HeightField:
     xyz, normal = samples.xyz[ground], samples.normal[ground]
     cell = _CELLS_A_SAMPLE * spacing(samples)
     flat = np.column_stack([xyz[:, :2], np.zeros(len(xyz))])
-    cell *= max(1.0, (_FACES_A_CELL * len(np.unique(voxel_keys(flat, cell))) / (_OVERSAMPLING * faces)) ** 0.5)
+    cell *= max(1.0, (_FACES_A_CELL * occupied(flat, cell) / (_OVERSAMPLING * faces)) ** 0.5)
     origin = xyz[:, :2].min(axis=0)
     cell = max(cell, float(np.prod(np.ptp(xyz[:, :2], axis=0)) / _MOST_CELLS) ** 0.5)
     column, row = np.floor((xyz[:, :2] - origin) / cell).astype(np.int64).T

@@ -70,9 +70,9 @@ class Edges:
 
     @classmethod
     def of(cls, faces: NDArray[np.integer]) -> Edges:
-        ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2).reshape(-1, 2).astype(np.int64), axis=1)
-        count = int(ends.max(initial=0)) + 1
-        keys, of_face, sharing = np.unique(ends[:, 0] * count + ends[:, 1], return_inverse=True, return_counts=True)
+        next_ones, count = np.roll(faces, -1, axis=1), int(faces.max(initial=0)) + 1
+        ends = np.minimum(faces, next_ones).astype(np.int64) * count + np.maximum(faces, next_ones)
+        keys, of_face, sharing = np.unique(ends.ravel(), return_inverse=True, return_counts=True)
         return cls(np.stack([keys // count, keys % count], axis=1), of_face.reshape(-1, 3), sharing)
 
     def face_pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -96,10 +96,11 @@ def used_only(vertices: NDArray[np.float64], faces: NDArray[np.integer]) -> tupl
     return vertices[used], (np.cumsum(used) - 1)[faces].astype(np.int32)
 
 
-def split_bowties(vertices: NDArray[np.float64], faces: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Give each fan of faces a vertex of its own where several meet in one vertex only."""
-    edges = Edges.of(faces)
-    pairs, _ = edges.face_pairs()
+def split_bowties(
+    vertices: NDArray[np.float64], faces: NDArray[np.integer], edges: Edges | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Give each fan of faces a vertex of its own where several meet in one vertex only; vertices that no face uses go."""
+    pairs, _ = (edges or Edges.of(faces)).face_pairs()
     links = [np.zeros((0, 2), np.int64)]
     for k in range(3):
         for m in range(3):

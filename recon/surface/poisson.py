@@ -10,7 +10,7 @@ import open3d as o3d
 from numpy.typing import NDArray
 
 from recon.errors import NoSurface
-from recon.surface.thin import Samples, spacing, voxel_keys
+from recon.surface.thin import Samples, occupied, spacing
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,6 @@ def _affordable_cell(xyz: NDArray[np.float64], side: float, faces: int, finest: 
     """The smallest cell edge, in half octaves of the cube, whose occupied cells give at most so many faces; not asked below ``finest``."""
     edges = [side / 2 ** (MIN_DEPTH + half / 2) for half in range(2 * (MAX_DEPTH - MIN_DEPTH) + 1)]
     for edge in reversed([edge for edge in edges if edge >= finest]):
-        if len(np.unique(voxel_keys(xyz, edge))) * _FACES_A_CELL <= faces:
+        if occupied(xyz, edge) * _FACES_A_CELL <= faces:
             return edge
     return edges[0]

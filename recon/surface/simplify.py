@@ -7,7 +7,7 @@ import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
 
-from recon.surface.mesh import split_bowties, used_only
+from recon.surface.mesh import Edges, face_areas, split_bowties
 
 _FINISH = 1.5  # the exact decimation takes over at this many times the faces asked for
 _BORDER_WEIGHT = 3.0
@@ -32,13 +32,39 @@ def simplify(vertices: NDArray[np.float64], faces: NDArray[np.int32], target: in
 
 
 def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Every edge in at most two faces, every vertex in one fan, no degenerate or doubled face."""
-    mesh = _as_open3d(vertices, faces)
-    mesh.remove_degenerate_triangles()
-    mesh.remove_duplicated_triangles()
-    mesh.remove_non_manifold_edges()
-    vertices, faces = used_only(np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32))
-    return split_bowties(vertices, faces)
+    """Every edge in at most two faces, every vertex in one fan, no degenerate or doubled face, no unused vertex."""
+    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
+    edges = Edges.of(faces)
+    for stays in (_single, _two_an_edge):
+        kept = stays(vertices, faces, edges)
+        if not kept.all():
+            faces = faces[kept]
+            edges = Edges.of(faces)
+    return split_bowties(vertices, faces, edges)
+
+
+def _single(_vertices: NDArray[np.float64], faces: NDArray[np.int32], edges: Edges) -> NDArray[np.bool_]:
+    """(F,) the first of all faces with the same three corners."""
+    # an edge and the corner opposite tell a face: the edge between the lower two, for one
+    highest, of_row = faces.argmax(axis=1), np.arange(len(faces))
+    key = edges.of_face[of_row, (highest + 1) % 3] * (int(faces.max(initial=0)) + 1) + faces[of_row, highest]
+    ordered = np.sort(key)
+    first = np.ones(len(faces), bool)
+    if (ordered[1:] == ordered[:-1]).any():
+        first[:] = False
+        first[np.unique(key, return_index=True)[1]] = True
+    return first
+
+
+def _two_an_edge(vertices: NDArray[np.float64], faces: NDArray[np.int32], edges: Edges) -> NDArray[np.bool_]:
+    """(F,) which faces are among the largest two at each of their edges."""
+    stays = np.ones(len(faces), bool)
+    face, corner = np.nonzero(edges.faces[edges.of_face] > 2)
+    edge, area = edges.of_face[face, corner], face_areas(vertices, faces[face])
+    order = np.lexsort((face, -area, edge))
+    face, edge = face[order], edge[order]
+    stays[face[2:][edge[2:] == edge[:-2]]] = False
+    return stays
 
 
 def _as_open3d(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> o3d.geometry.TriangleMesh:

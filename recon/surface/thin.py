@@ -22,6 +22,7 @@ _STRAYS = 0.001  # samples beyond this quantile, at either end of an axis, do no
 _FAR = 4.0  # ... and those outside so many times the cube of the others are left out: they would coarsen all the rest
 _SPACING_QUERIES = 20_000
 _SPACING_NEIGHBOURS = 8
+_COLUMNS = 11
 
 
 @dataclass(frozen=True)
@@ -69,28 +70,29 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
     noise: a surface that follows noise finer than its points are placed is all spikes. Raises NoSurface below MIN_POINTS
     usable points, or where all lie on one line.
     """
-    table = np.zeros((0, 11))
+    table = np.zeros((_COLUMNS, 0))
     given = usable = 0
     voxel = 0.0
     for part in parts:
-        rows = _rows(part)
-        given, usable = given + len(part.xyz), usable + len(rows)
-        table = np.concatenate([table, _binned(rows, voxel)])
+        new = _columns(part)
+        given, usable = given + len(part.xyz), usable + new.shape[1]
+        new = _binned(new, voxel)
+        table = np.concatenate([table, new], axis=1) if table.size else new
         if voxel:
             table = _binned(table, voxel)
-        while len(table) > max_points:
-            voxel = voxel * _GROWTH if voxel else _spacing(table[:, 1:4] / table[:, :1])
+        while table.shape[1] > max_points:
+            voxel = voxel * _GROWTH if voxel else _spacing(_places(table))
             table = _binned(table, voxel)
-    if len(table) < MIN_POINTS:
+    if table.shape[1] < MIN_POINTS:
         raise NoSurface(
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
-    near = _near(table[:, 1:4] / table[:, :1])
-    table = _denoised(table[near], voxel)
-    weight = table[:, :1]
-    xyz, rgb, sigma = table[:, 1:4] / weight, table[:, 7:10] / weight, table[:, 10] / weight[:, 0]
-    samples = Samples(xyz, _unit(table[:, 4:7]), rgb, weight[:, 0], sigma, given, given - usable, int((~near).sum()), voxel)
+    near = _near(_places(table))
+    table = _denoised(table if near.all() else table[:, near], voxel)
+    weight, normal = table[0], np.ascontiguousarray(table[4:7].T)
+    xyz, rgb = (np.ascontiguousarray((table[rows] / weight).T) for rows in (slice(1, 4), slice(7, 10)))
+    samples = Samples(xyz, _unit(normal), rgb, weight, table[10] / weight, given, given - usable, int((~near).sum()), voxel)
     _check_spread(samples.xyz)
     return samples
 
@@ -109,7 +111,7 @@ def _spacing(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None 
     # few places are asked for: a tree that is made quickly will do
     tree = tree or cKDTree(xyz, balanced_tree=False, compact_nodes=False)
     distance = tree.query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
-    extent = float(np.ptp(xyz, axis=0).max())
+    extent = max(float(np.ptp(xyz[:, axis])) for axis in range(3))  # along an axis at a time: quicker by far
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
     typical: float = float(np.quantile(distance, share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
     return max(typical, extent * 1e-6)
@@ -123,41 +125,64 @@ def _near(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray((np.abs(xyz - (low + high) / 2) <= reach).all(axis=1))
 
 
-def _rows(part: Points) -> NDArray[np.float64]:
-    """(N, 11) weight, and weight times xyz, normal, rgb, sigma of the usable points."""
-    xyz, normal = part.xyz.astype(np.float64), part.normal.astype(np.float64)
-    length = np.linalg.norm(normal, axis=1)
-    sigma = np.maximum(part.sigma.astype(np.float64), 0)
-    good = np.isfinite(xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6) & np.isfinite(sigma)
-    weight = np.maximum(np.nan_to_num(part.confidence[good, None].astype(np.float64)), _MIN_CONFIDENCE)
-    normal = normal[good] / length[good, None]
-    return np.hstack([weight, weight * xyz[good], weight * normal, weight * part.rgb[good], weight * sigma[good, None]])
+def _columns(part: Points) -> NDArray[np.float64]:
+    """(11, N) weight, and weight times xyz, normal, rgb, sigma of the usable points: sums of columns are quick where they lie apart."""
+    length = np.sqrt(np.einsum("nc,nc->n", part.normal, part.normal, dtype=np.float64))
+    good = np.isfinite(part.xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6) & np.isfinite(part.sigma)
+    if not good.all():
+        part, length = part.take(good), length[good]
+    table = np.empty((_COLUMNS, len(length)))
+    table[0] = np.maximum(np.nan_to_num(part.confidence), _MIN_CONFIDENCE)
+    for first, values in ((1, part.xyz), (4, part.normal), (7, part.rgb)):
+        for axis in range(3):
+            np.multiply(table[0], values[:, axis], out=table[first + axis])
+    table[4:7] /= length
+    np.multiply(table[0], np.maximum(part.sigma, 0), out=table[10])
+    return table
+
+
+def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) the mean place of each column."""
+    return np.asarray((table[1:4] / table[0]).T)
 
 
 def _binned(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
-    """One row a voxel: the sum of the rows whose mean place lies in it. Voxel 0 keeps all rows."""
-    if not voxel or not len(table):
+    """One column a voxel: the sum of the columns whose mean place lies in it. Voxel 0 keeps all columns."""
+    if not voxel or not table.size:
         return table
-    of_row = np.unique(voxel_keys(table[:, 1:4] / table[:, :1], voxel), return_inverse=True)[1]
-    return np.stack([np.bincount(of_row, table[:, k]) for k in range(table.shape[1])], axis=1)
+    keys, of_column = np.unique(voxel_keys(_places(table), voxel), return_inverse=True)
+    binned = np.empty((_COLUMNS, len(keys)))
+    for row, values in zip(binned, table, strict=True):
+        row[:] = np.bincount(of_column, values)
+    return binned
 
 
 def _denoised(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
-    """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
-    xyz, sigma = table[:, 1:4] / table[:, :1], table[:, 10] / table[:, 0]
-    finest = max(voxel, _spacing(xyz))
-    octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * sigma / finest, 1.0))).astype(np.int64)
-    parts = [table[octave == 0]]
-    parts += [_binned(table[octave == level], finest * 2.0**level) for level in range(1, int(octave.max()) + 1)]
-    return np.concatenate(parts)
+    """Columns whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
+    finest = max(voxel, _spacing(_places(table)))
+    octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[10] / table[0] / finest, 1.0))).astype(np.int8)
+    highest = int(octave.max())
+    if not highest:
+        return table
+    parts = [table[:, octave == 0]]
+    parts += [_binned(table[:, octave == level], finest * 2.0**level) for level in range(1, highest + 1)]
+    return np.concatenate(parts, axis=1)
 
 
 def voxel_keys(xyz: NDArray[np.float64], voxel: float) -> NDArray[np.int64]:
     """(N,) one number for each occupied voxel."""
-    cell = np.floor(xyz / voxel).astype(np.int64)
-    cell -= cell.min(axis=0)
-    size = cell.max(axis=0) + 1
-    return np.asarray((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2])
+    keys = np.zeros(len(xyz), np.int64)
+    for axis in range(3):
+        cell = np.floor(xyz[:, axis] / voxel).astype(np.int64)
+        cell -= cell.min()
+        keys = keys * (int(cell.max(initial=0)) + 1) + cell
+    return keys
+
+
+def occupied(xyz: NDArray[np.float64], voxel: float) -> int:
+    """How many voxels hold a place."""
+    keys = np.sort(voxel_keys(xyz, voxel))
+    return int((keys[1:] != keys[:-1]).sum()) + 1
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

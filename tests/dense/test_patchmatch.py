@@ -45,14 +45,14 @@ def test_the_workspace_holds_the_block_and_its_sources_only(tmp_path: Path, scen
     write_workspace(folder, views, model, [0], [[1, 2], [0], [0], [0]])
     again = pycolmap.Reconstruction(folder / "sparse")
     posed = {image.name for image in again.images.values() if image.has_pose}
-    assert posed == {f"{view.name}.png" for view in views[:3]}
+    assert posed == {f"{view.name}.jpg" for view in views[:3]}
     camera = next(iter(again.cameras.values()))
     assert camera.model_name == "PINHOLE"
     assert (camera.width, list(camera.params)) == (640, [640, 646.4, 323, 238])
     lines = (folder / "stereo" / "patch-match.cfg").read_text().splitlines()
-    assert lines[:2] == [f"{views[0].name}.png", f"{views[1].name}.png, {views[2].name}.png"]
+    assert lines[:2] == [f"{views[0].name}.jpg", f"{views[1].name}.jpg, {views[2].name}.jpg"]
     for view in views[:3]:
-        assert (folder / "images" / f"{view.name}.png").read_bytes() == view.path.read_bytes()
+        assert (folder / "images" / f"{view.name}.jpg").read_bytes() == view.path.read_bytes()
 
 
 def test_masked_pixels_have_no_depth(tmp_path: Path, scene: Scene) -> None:

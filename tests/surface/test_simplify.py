@@ -30,6 +30,20 @@ def test_faces_of_a_shared_edge_are_at_most_two_after_cleaning():
     assert Edges.of(simplify(fin, tangled, 1000)[1]).faces.max() <= 2
 
 
+def test_doubled_and_degenerate_faces_go_and_the_first_of_each_stays():
+    vertices, faces = grid(6)
+    again = np.concatenate([faces, faces[3:5, [1, 2, 0]], faces[7:8, [0, 2, 1]], [[4, 4, 5]]]).astype(np.int32)
+    same_vertices, same = simplify(vertices, again, 1000)
+    np.testing.assert_array_equal(same_vertices[same], vertices[faces])
+
+
+def test_of_three_faces_at_an_edge_the_smallest_goes():
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3], [0, -1, 0.0]])
+    faces = np.array([[0, 1, 4], [0, 1, 2], [1, 0, 3]], np.int32)
+    left_vertices, left = simplify(vertices, faces, 1000)
+    np.testing.assert_array_equal(left_vertices[left], vertices[faces[1:]])
+
+
 def test_a_bowtie_gets_two_vertices_and_a_fan_keeps_one():
     vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [-1, 0, 0], [-1, -1, 0], [0, 1, 0.0]])
     faces = np.array([[0, 1, 2], [0, 2, 5], [0, 3, 4]])
