@@ -83,10 +83,10 @@ def _expire(service: Service) -> None:
         past = _past_captures(service, now_s)
         unused = past.where(~_jobs(Job.deleted_s.is_(None)).exists())
         session.execute(update(Capture).where(Capture.id.in_(unused)).values(deleted_s=now_s), execution_options=_BULK)
-        has_files = select(File.id).where(File.capture_id == Capture.id).exists()
-        stripped = list(session.scalars(past.where(~_jobs(Job.state.in_(LIVE)).exists(), has_files).limit(AT_ONCE)))
-    for capture_id in stripped:
-        _strip(service, capture_id)
+    for capture_id in _closed(service, now_s):
+        _drop_uploads(service, capture_id)
+        with service.node.database.writing() as session:
+            session.execute(delete(File).where(File.capture_id == capture_id), execution_options=_BULK)
 
 
 def _past(own: Any, since: Any, rule: Any, default: float | None, now_s: float) -> Any:
@@ -105,14 +105,21 @@ def _jobs(*which: Any) -> Select[str]:
     return select(Job.id).where(Job.capture_id == Capture.id, *which)
 
 
-def _strip(service: Service, capture_id: str) -> None:
-    """Remove a capture's uploads; it stays, with the jobs whose results are kept for longer."""
-    _drop_uploads(service, capture_id)
+def _closed(service: Service, now_s: float) -> list[str]:
+    """Captures whose files are past their time, and that no job is at work on: from now on none can begin.
+
+    They stay, with the jobs whose results are kept for longer.
+    """
     reason = InputError("the capture's files were removed: they were past their time", "Upload them again, into a new capture")
+    has_files = select(File.id).where(File.capture_id == Capture.id).exists()
+    is_used = _jobs(Job.state.in_(LIVE)).exists()
     with service.node.database.writing() as session:
-        session.execute(delete(File).where(File.capture_id == capture_id), execution_options=_BULK)
-        capture = session.get_one(Capture, capture_id)
-        capture.state, capture.error = "failed", {**in_words(reason), "code": "expired"}
+        past = list(session.scalars(_past_captures(service, now_s).where(~is_used, has_files).limit(AT_ONCE).with_for_update(of=Capture)))
+        # asked again, now that they are held: a job may have been made of one meanwhile
+        closed = list(session.scalars(select(Capture.id).where(Capture.id.in_(past), ~is_used)))
+        error = {**in_words(reason), "code": "expired"}
+        session.execute(update(Capture).where(Capture.id.in_(closed)).values(state="failed", error=error), execution_options=_BULK)
+    return closed
 
 
 def _forget(service: Service) -> None:

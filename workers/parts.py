@@ -2,6 +2,7 @@
 
     file          parts where they belong, if all but the last have one size: it is renamed in the end, nothing is copied
     00001.begun   locked by who writes part 1 there; who comes meanwhile or later writes to a file of its own
+    00001.again   locked by who comes meanwhile: of many who send one part at once, only two take room
     00001.3f9a    a part in a file of its own
     00001         part 1 has arrived: its size, its SHA-256 and the file that it is in
 
@@ -96,15 +97,15 @@ class PartWriter:
 
     def __init__(self, upload: LocalUpload, number: int) -> None:
         self._folder, self._number, self._most = upload.folder, number, upload.part_bytes
-        self._claim = _claimed(self._folder, number) if self._most else None
-        self._name = f"{number:05d}.{secrets.token_hex(4)}" if self._claim is None else _FILE
-        self._start = 0 if self._claim is None else (number - 1) * self._most
+        self._claim, in_place = _claimed(self._folder, number)
+        self._is_own = not (in_place and self._most)
+        self._name = f"{number:05d}.{secrets.token_hex(4)}" if self._is_own else _FILE
+        self._start = 0 if self._is_own else (number - 1) * self._most
         self._size, self._digest, self._is_kept = 0, hashlib.sha256(), False
         try:
             self._handle = _opened(self._folder / self._name)
         except BaseException:
-            if self._claim is not None:
-                os.close(self._claim)
+            os.close(self._claim)
             raise
 
     def __enter__(self) -> PartWriter:
@@ -112,10 +113,9 @@ class PartWriter:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._handle)
-        if self._claim is not None:
-            os.close(self._claim)
-        elif not self._is_kept:
+        if self._is_own and not self._is_kept:
             (self._folder / self._name).unlink(missing_ok=True)
+        os.close(self._claim)
 
     def write(self, *pieces: bytes) -> None:
         """DiskFull if there is no room; ValueError for more bytes than a part of this upload may have."""
@@ -200,15 +200,18 @@ def _try_lock(handle: int, how: int) -> bool:
     return True
 
 
-def _claimed(folder: Path, number: int) -> int | None:
-    """The right to write a part where it belongs, as long as this stays open. None if another has it, or the part is there."""
-    handle = _opened(folder / f"{number:05d}.begun")
-    if _try_lock(handle, fcntl.LOCK_EX):
-        note = _read(folder / f"{number:05d}")
-        if note is None or note.file != _FILE:
-            return handle
-    os.close(handle)
-    return None
+def _claimed(folder: Path, number: int) -> tuple[int, bool]:
+    """The right to send a part, as long as this stays open, and whether to where it belongs: the first may, until it is there.
+
+    Busy if two others send it.
+    """
+    for name in ("begun", "again"):
+        handle = _opened(folder / f"{number:05d}.{name}")
+        if _try_lock(handle, fcntl.LOCK_EX):
+            note = _read(folder / f"{number:05d}")
+            return handle, name == "begun" and (note is None or note.file != _FILE)
+        os.close(handle)
+    raise Busy(f"part {number} is being sent by two other requests", "Wait until one of them has ended")
 
 
 def _opened(path: Path) -> int:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Response
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from api.captures import files, schemas
@@ -78,12 +78,14 @@ def change_capture(capture_id: schemas.Id, body: schemas.CaptureChange, service:
 
 @router.delete("/v1/captures/{capture_id}", status_code=204, summary="Delete a capture", responses=responses(401, 403, 404, 422))
 def delete_capture(capture_id: schemas.Id, service: ServiceDep, caller: Writer) -> None:
-    """Its jobs that run are cancelled, and uploads end. Its files go from the store soon after."""
+    """Its jobs are deleted with it, those that run cancelled, and uploads end. Its files go from the store soon after."""
     with service.node.database.writing() as session:
         capture = held_capture(session, capture_id, caller)
         live = session.scalars(select(Job).where(Job.capture_id == capture.id, Job.state.in_(LIVE)).with_for_update())
         cancelled = [job.id for job in live if cancel_job(session, job)]
         capture.deleted_s = time.time()
+        gone = update(Job).where(Job.capture_id == capture.id, Job.deleted_s.is_(None)).values(deleted_s=capture.deleted_s)
+        session.execute(gone, execution_options={"synchronize_session": False})
     for id in cancelled:
         service.node.events.tell(id, "job", {"state": "cancelled"})
 

@@ -35,6 +35,13 @@ def make_rerun(service: Service, session: Session, caller: Caller, old: models.J
     return _made(service, session, caller, new, layered(new.preset, _changes(old), wanted.config))
 
 
+def kept_capture(session: Session, id: str, caller: Caller) -> Capture:
+    """The caller's capture. Until the transaction ends nothing of it is deleted, and its files do not expire."""
+    capture = mine(session, Capture, id, caller)
+    session.refresh(capture, with_for_update={"read": True})
+    return mine(session, Capture, id, caller)
+
+
 def check_quota(service: Service, session: Session, caller: Caller) -> Owner:
     """OverQuota unless the owner may have one more job queued or running. Holds until the transaction ends."""
     owner = session.scalars(select(Owner).where(Owner.id == caller.owner_id).with_for_update(key_share=True)).one()
@@ -46,7 +53,7 @@ def check_quota(service: Service, session: Session, caller: Caller) -> Owner:
 
 
 def _made(service: Service, session: Session, caller: Caller, wanted: schemas.NewJob, config: Config) -> models.Job:
-    capture = mine(session, Capture, wanted.capture_id, caller)
+    capture = kept_capture(session, wanted.capture_id, caller)
     _check_ready(session, capture)
     owner = check_quota(service, session, caller)
     job = create_job(session, owner.id, capture.id, config, preset=wanted.preset, until=wanted.until, priority=wanted.priority)

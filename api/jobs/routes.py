@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from api.errors import Conflict
 from api.idempotency import KeyHeader, once
 from api.jobs import schemas
-from api.jobs.create import check_quota, make_job, make_rerun
+from api.jobs.create import check_quota, kept_capture, make_job, make_rerun
 from api.jobs.schemas import CaptureId, JobId
 from api.jobs.shown import show
 from api.paging import Cursor, Limit, Page, page_of
@@ -85,7 +85,7 @@ def retry(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
         job = _held(session, id, caller)
         if job.state not in RETRIED:
             raise Conflict(f"the job is {job.state}", "Only one that failed or was cancelled can be tried again; see /rerun")
-        mine(session, Capture, job.capture_id, caller)
+        kept_capture(session, job.capture_id, caller)
         check_quota(service, session, caller)
         if not retry_job(session, job):
             raise Conflict("processes of the job are still being ended", "Try again in two seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 
 from fastapi import APIRouter, Response
@@ -51,7 +52,11 @@ def create_webhook(body: NewWebhook, service: ServiceDep, caller: Writer, key: K
     Anything but a 2xx answer within 10 s, a redirect too, is tried again, eight times in about a day.
     """
     check_outside(service, body.url)
-    return once(service, caller, key, "POST /v1/webhooks", body, lambda session: _make(session, caller, body))
+    answer = once(service, caller, key, "POST /v1/webhooks", body, lambda session: _make(session, caller, body))
+    told = json.loads(bytes(answer.body))
+    with service.node.database.reading() as session:
+        webhook = session.get(Webhook, told["id"])
+    return JSONResponse({**told, "secret": webhook.secret if webhook else ""}, answer.status_code)
 
 
 @router.get("/webhooks", summary="List webhooks", responses=responses(401, 403, 422))
@@ -133,7 +138,7 @@ def _make(session: Session, caller: Caller, body: NewWebhook) -> WebhookMade:
     row = Webhook(owner_id=caller.owner_id, url=body.url, kinds=list(body.kinds), secret=f"whsec_{secrets.token_urlsafe(32)}")
     session.add(row)
     session.flush()
-    return WebhookMade(**webhook_shown(row).model_dump(), secret=row.secret)
+    return WebhookMade(**webhook_shown(row).model_dump(), secret="")  # told by whoever answers: answers are kept for repetitions
 
 
 def _active(webhook: Webhook) -> Webhook:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import lzma
+import os
 import re
 import shutil
 import stat
@@ -14,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from recon.capture.names import shown
 from recon.errors import DiskFull, HostileArchive, NotFound, TooLarge
@@ -22,6 +25,7 @@ MANIFEST = "unpacked.json"
 MAX_ENTRIES = 200_000
 MAX_NAME = 4096
 """Letters of a name with its folders: what Linux takes, and fewer than the digits that Python reads as a number."""
+MAX_DIRECTORY_BYTES = 128 << 20
 MAX_TOTAL_BYTES = 256 << 30
 MAX_RATIO = 100
 """Photos and videos are packed already: nothing honest unpacks to a hundred times its size, except when it is small."""
@@ -31,6 +35,9 @@ _CHUNK = 1 << 20
 _UTF8_NAME = 0x800
 _ENCRYPTED = 0x1
 _UNICODE_PATH = 0x7075
+_ENTRY = b"PK\1\2"
+_COUNTED_BYTES = 4 << 20
+"""Shorter reads are of files; a directory of that size has less than a hundred thousand entries."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Limits:
     """What an archive may unpack to."""
 
     entries: int = MAX_ENTRIES
+    directory_bytes: int = MAX_DIRECTORY_BYTES
     total_bytes: int = MAX_TOTAL_BYTES
     ratio: int = MAX_RATIO
     small_bytes: int = SMALL_BYTES
@@ -55,7 +63,7 @@ def unpack(archive: Path, target: Path, wanted: Callable[[str], bool], limits: L
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with archive.open("rb") as file, zipfile.ZipFile(_Guarded(file, archive.name, limits)) as opened:
             _unpack_entries(opened, archive, beside, wanted, limits)
         beside.rename(target)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError) as error:
@@ -68,6 +76,30 @@ def unpack(archive: Path, target: Path, wanted: Callable[[str], bool], limits: L
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+class _Guarded(io.BufferedIOBase):
+    """An archive's file, whose directory is counted before a list is made of it: that takes ten times the room."""
+
+    def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
+        self._file, self._name, self._limits = file, name, limits
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > self._limits.directory_bytes:  # files are read in pieces: this is the directory
+            raise TooLarge(f"the directory of {self._name} has {size:,} bytes; at most {self._limits.directory_bytes:,} are read")
+        read = self._file.read(-1 if size is None else size)
+        if len(read) > _COUNTED_BYTES and (entries := read.count(_ENTRY)) > self._limits.entries:
+            raise TooLarge(f"{self._name} holds {entries} files or folders; at most {self._limits.entries} are read")
+        return read
 
 
 def _unpack_entries(opened: zipfile.ZipFile, archive: Path, folder: Path, wanted: Callable[[str], bool], limits: Limits) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from finished_jobs import finished_job, push, stored
 from servers import wait_until
 from sqlalchemy import select
 
+from api.jobs.create import kept_capture
 from api.retention import _alone, sweep
-from api.service import Service
+from api.service import Caller, Service
 from recon.config import Config
 from recon.pipeline import Run
 from recon.stage import Work
 from workers.chores import start_inspection
+from workers.jobs import create_job
 from workers.models import Answer, Artifact, Capture, Chore, Delivery, Event, File, Job, Owner, ShardRow, StageRow, Table, Webhook
 from workers.sources import Upload, local_source, prepare
 
@@ -187,6 +190,41 @@ def test_rules_by_age_and_dates_of_their_own(api: Api) -> None:
     change(api, Owner, "owner", keep_results_s=day_s)
     swept(api)
     assert {job.id for job in rows(api, Job)} == {young, live, strangers}
+
+
+def test_jobs_of_a_deleted_capture_are_gone_at_once(api: Api) -> None:
+    job, kept = finished_job(api, FILES), finished_job(api, FILES)
+    assert api.client.delete(f"/v1/captures/{api.service.job(job).capture_id}").status_code == 204
+    assert [item["id"] for item in api.client.get("/v1/jobs").json()["items"]] == [kept]
+    for path in ("", "/artifacts", "/artifacts/points.ply", "/artifacts.zip", "/events"):
+        assert api.client.get(f"/v1/jobs/{job}{path}").status_code == 404, path
+    assert api.client.post(f"/v1/jobs/{job}/rerun", json={}).status_code == 404
+
+
+@pytest.mark.api_settings(keep_captures_s=1000, keep_results_s=5000)
+def test_no_job_begins_on_files_that_are_going_and_none_go_under_a_job(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    going, used = (api.service.job(finished_job(api, FILES)).capture_id for _ in range(2))
+    for id in (going, used):
+        change(api, Capture, id, created_s=time.time() - 2000)
+    asked: list[Any] = []
+    monkeypatch.setattr("api.retention._drop_uploads", lambda _service, id: asked.append((id, begun(api, id))))
+    service: Service = api.app.state.service
+    with ThreadPoolExecutor() as pool:
+        with service.node.database.writing() as session:
+            capture = kept_capture(session, used, Caller("owner", "key", frozenset()))
+            sweep_of_both = pool.submit(sweep, service, thorough=False)
+            time.sleep(0.5)
+            create_job(session, "owner", capture.id, Config())
+        assert sweep_of_both.result()
+    assert asked == [(going, (409, "conflict"))]
+    found = {row.id: row for row in rows(api, Capture)}
+    assert (found[used].state, found[going].state) == ("ready", "failed")
+    assert {row.capture_id for row in rows(api, File)} == {used}
+
+
+def begun(api: Api, capture_id: str) -> tuple[int, str]:
+    answer = api.client.post("/v1/jobs", json={"capture_id": capture_id})
+    return answer.status_code, answer.json()["code"]
 
 
 @pytest.mark.api_settings(keep_captures_s=1000, keep_results_s=5000)

@@ -18,6 +18,7 @@ from api.webhooks import deliver
 from api.webhooks.schemas import EventKind
 from workers.announce import KINDS
 from workers.jobs import cancel_job
+from workers.models import Answer as KeptAnswer
 from workers.models import Capture, Delivery, Job, Webhook
 
 PRIVATE = pytest.mark.service_settings(allow_private=True)
@@ -197,6 +198,8 @@ def test_webhooks_are_made_listed_changed_and_deleted(api: Api, monkeypatch: pyt
     webhook = made[0]
     assert made[0] == made[1]
     assert webhook["secret"].startswith("whsec_")
+    with api.service.node.database.reading() as session:
+        assert webhook["secret"] not in str([answer.body for answer in session.scalars(select(KeptAnswer))])
     shown = {key: value for key, value in webhook.items() if key != "secret"}
     assert api.client.get(f"/v1/webhooks/{webhook['id']}").json() == shown
     assert api.client.get("/v1/webhooks").json() == {"items": [shown], "next": None}

@@ -226,3 +226,16 @@ def test_a_name_in_the_field_for_unicode_is_taken_if_it_is_that_of_the_entry(tmp
     assert names(archive("фото.jpg", b"another.jpg")) == ["____.jpg"]
     with pytest.raises(HostileArchive, match="outside"):
         names(archive("../a.jpg", b"____.jpg"))
+
+
+def test_a_directory_is_counted_before_a_list_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0) + b"a/"
+    directory = entry * 250_000
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(directory), 0, 0)
+    (tmp_path / "a.zip").write_bytes(directory + end)
+    monkeypatch.setattr(zipfile, "ZipInfo", None)  # no entry may be made
+    with pytest.raises(TooLarge, match=r"a\.zip holds 250000 files or folders"):
+        unpack(tmp_path / "a.zip", tmp_path / "t", everything)
+    with pytest.raises(TooLarge, match=r"directory of a\.zip has 12,000,000 bytes; at most 1,000,000"):
+        unpack(tmp_path / "a.zip", tmp_path / "t", everything, Limits(directory_bytes=1_000_000))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.errors import DiskFull
+from recon.errors import Busy, DiskFull
 from workers.errors import DamagedUpload
 from workers.objects import LocalObjects
 
@@ -56,8 +56,22 @@ def test_what_is_sent_again_replaces_a_part_only_once_it_is_whole(objects: Local
         other.keep()
         right.write(PARTS[1])
         right.keep()
-    kept = [path.name for path in folder_of(objects, upload).iterdir() if path.name.startswith("00002.") and path.suffix != ".begun"]
+    kept = [path for path in folder_of(objects, upload).glob("00002.*") if path.suffix not in (".begun", ".again")]
     assert len(kept) == 1
+    assert finish(objects, upload) == CONTENT
+
+
+def test_of_many_who_send_one_part_two_take_room(objects: LocalObjects) -> None:
+    upload = objects.start_upload("a", PART)
+    with objects.part_writer("a", upload, 1) as first, objects.part_writer("a", upload, 1) as second:
+        with pytest.raises(Busy, match="part 1 is being sent by two other requests"):
+            objects.part_writer("a", upload, 1)
+        objects.send_part("a", upload, 2, PARTS[1])
+        second.write(PARTS[0])
+        second.keep()
+        first.write(b"half")
+    for number in (1, 3, 4):
+        objects.send_part("a", upload, number, PARTS[number - 1])
     assert finish(objects, upload) == CONTENT
 
 
