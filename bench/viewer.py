@@ -59,7 +59,7 @@ def viewer(_data: Path, work: Path) -> list[Row]:
         seen = _explore(url)
     return [
         *rows,
-        Row("viewer", "20 M points", "seconds to the first picture", seen["first_s"], "", True),
+        at_most("viewer", "20 M points", "seconds to the first picture", seen["first_s"], 1),
         at_least("viewer", "20 M points", "frames a second while orbiting, software", seen["frames"] / MEASURE_S, 10),
         Row("viewer", "20 M points", "points drawn meanwhile", seen["points"], "", True),
         Row("viewer", "20 M points", "points drawn at rest", seen["points_at_rest"], "", True),

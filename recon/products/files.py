@@ -59,7 +59,13 @@ def write_products(config: Config, inputs: Inputs, out: Path, work: Work) -> Non
     write_photos(out, read_views(inputs), place)
     if options.turntable_s > 0:
         write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
-    facts = {"world_from_laz": world_from_laz(points, frame), "files": list_files(out), "warnings": _without_path(config, videos)}
+    subject = [[round(float(value), 6) for value in corner] for corner in (orbit.subject.min(axis=0), orbit.subject.max(axis=0))]
+    facts = {
+        "world_from_laz": world_from_laz(points, frame),
+        "subject": subject,
+        "files": list_files(out),
+        "warnings": _without_path(config, videos),
+    }
     write_json(out / "products.json", {**place, **facts})
 
 

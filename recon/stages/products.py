@@ -15,4 +15,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
 
 _NEEDS = ("ingest", "select", "recover", "georef", "undistort", "fuse", "texture", "trajectory")
-stage = Stage("products", needs=_NEEDS, run=run, reads=("products", "trajectory"), memory_mb=3000, version=7)
+stage = Stage("products", needs=_NEEDS, run=run, reads=("products", "trajectory"), memory_mb=3000, version=8)

@@ -52,6 +52,14 @@ def test_everything_lies_flat_and_is_listed(out):
         assert row["sha256"] == hashlib.sha256(written[row["name"]]).hexdigest()
 
 
+def test_the_subjects_box_lies_about_the_mesh(out):
+    low, high = np.array(json.loads((out / "products.json").read_text())["subject"])
+    mesh_low, mesh_high = trimesh.load(out / "mesh.obj").bounds
+    assert (low < high).all()
+    assert ((low > mesh_low - 1e-3) & (high < mesh_high + 1e-3)).all()
+    assert (high - low).prod() > 0.3 * (mesh_high - mesh_low).prod()
+
+
 def test_all_products_share_one_frame(out):
     model = pycolmap.Reconstruction(out / "cameras")
     glb, obj = trimesh.load(out / "mesh.glb"), trimesh.load(out / "mesh.obj")

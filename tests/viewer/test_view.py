@@ -35,6 +35,19 @@ def test_cloud_is_drawn_in_every_colour(open_viewer, run_files):
     assert (np.abs(colours - [90, 150, 80]).sum(axis=1) < 30).sum() > 2000
 
 
+def test_the_view_begins_on_the_subject(open_viewer, run_files):
+    """What lies far behind it makes it no smaller."""
+    place = json.loads(run_files["products.json"])
+    low, high = np.array(place["subject"])
+    quarter = [(low + (high - low) * share).tolist() for share in (0.375, 0.625)]
+    sizes = []
+    for subject in (None, quarter):
+        page = open_viewer({**run_files, "products.json": json.dumps({**place, "subject": subject}).encode()})
+        shown = picture(page)
+        sizes.append(int(((shown[..., 0] - shown[..., 1] > 60) & (shown[..., 0] > 150)).sum()))
+    assert sizes[1] > 2 * sizes[0]
+
+
 def test_cloud_lies_where_the_mesh_is(open_viewer, run_files):
     """One is in a projected CRS, the other y up: both lead to the same world."""
     page = open_viewer(run_files)

@@ -11,7 +11,11 @@ const CHOSEN: [string, string, string][] = [
   ["georef", "use_gps", "Scale and place by GPS"],
   ["recover", "enabled", "Try harder where images do not connect"],
 ];
-const CHOICES: Record<string, string> = { "3d": "Free: objects, rooms, buildings", "2.5d": "Ground from above: one height everywhere" };
+const CHOICES: Record<string, string> = {
+  "3d": "Free: objects, rooms, buildings",
+  "2.5d": "Ground from above: one height everywhere",
+  tsdf: "Rooms and objects as the scanner's own depth has them",
+};
 
 export interface OptionsForm {
   element: HTMLElement;

@@ -3,12 +3,14 @@ import { BackSide, type BufferGeometry, FrontSide, GLSL3, Group, Mesh, MeshBasic
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import { LOOK_GLSL, type Look } from "./colours";
 
+type Drawn = Mesh<BufferGeometry, ShaderMaterial>;
+
 export class Surface {
   readonly group = new Group();
   readonly faces: number;
   readonly hasTexture: boolean;
-  readonly #fronts: Mesh<BufferGeometry, ShaderMaterial>[] = [];
-  readonly #backs: Mesh<BufferGeometry, ShaderMaterial>[] = [];
+  readonly #fronts: Drawn[] = [];
+  readonly #backs: Drawn[] = [];
   readonly #textures: Texture[] = [];
 
   private constructor(meshes: Mesh[], look: Look, anisotropy: number) {
@@ -24,20 +26,16 @@ export class Surface {
       }
       const hasColour = mesh.geometry.hasAttribute("color");
       if (!mesh.geometry.hasAttribute("normal")) mesh.geometry.computeVertexNormals();
-      const material = new ShaderMaterial({
+      const shared = {
         glslVersion: GLSL3,
-        side: FrontSide,
         vertexShader: VERTEX,
         fragmentShader: FRAGMENT,
         vertexColors: hasColour,
         defines: map ? { HAS_MAP: "" } : {},
         uniforms: { ...look, uMap: { value: map } },
-      });
+      };
       bare.dispose();
-      const behind = material.clone();
-      behind.side = BackSide;
-      behind.uniforms = material.uniforms; // the look is shared
-      const [front, back] = [new Mesh(mesh.geometry, material), new Mesh(mesh.geometry, behind)];
+      const [front, back] = [FrontSide, BackSide].map((side) => new Mesh(mesh.geometry, new ShaderMaterial({ ...shared, side }))) as [Drawn, Drawn];
       [front.renderOrder, back.renderOrder] = [-1, -2];
       this.#fronts.push(front);
       this.#backs.push(back);

@@ -199,15 +199,18 @@ class View implements Viewer {
 
   /** From the side of the cameras, a little above them. */
   #homeOf(bounds: Bounds): { position: Vector3; target: Vector3 } {
+    const subject = this.#layers.place?.subject;
+    const center = subject?.getCenter(new Vector3()) ?? bounds.center;
+    const radius = subject ? Math.min(subject.getSize(new Vector3()).length() / 2, bounds.radius) : bounds.radius;
     const photos = this.#layers.photos?.all ?? [];
     const side = new Vector3();
-    photos.forEach((photo) => side.add(photo.center.clone().sub(bounds.center).normalize()));
+    photos.forEach((photo) => side.add(photo.center.clone().sub(center).normalize()));
     const height = side.z / Math.max(photos.length, 1); // sine of the cameras' mean elevation
     side.z = 0;
     if (side.length() < 0.2 * Math.max(photos.length, 1)) side.set(0.5, -1, 0); // all around
     side.normalize().setZ(Math.min(Math.max(height, 0.4), 1));
     const fit = Math.sin(((FOV_DEG / 2) * Math.PI) / 180) * Math.min(1, this.#scene.camera.aspect);
-    return { position: bounds.center.clone().addScaledVector(side.normalize(), (0.85 * bounds.radius) / fit), target: bounds.center.clone() };
+    return { position: center.clone().addScaledVector(side.normalize(), (0.85 * radius) / fit), target: center.clone() };
   }
 
   #addPhotos(photos: Photos): void {

@@ -1,4 +1,5 @@
 // Frame, unit and scale of the model, and how lengths are written.
+import { Box3, Vector3 } from "three";
 import type { Files } from "./files";
 
 export interface WorldFromLaz {
@@ -14,19 +15,29 @@ export interface Place {
   /** Whether x is east and y north. */
   readonly isEastNorth: boolean;
   readonly worldFromLaz: WorldFromLaz | null;
+  /** About what was captured, without what is far behind it. */
+  readonly subject: Box3 | null;
 }
 
-const UNKNOWN: Place = { metric: null, unit: "units", isEastNorth: false, worldFromLaz: null };
+const UNKNOWN: Place = { metric: null, unit: "units", isEastNorth: false, worldFromLaz: null, subject: null };
+
+interface Told {
+  metric?: boolean;
+  frame?: string;
+  world_from_laz?: WorldFromLaz | null;
+  subject?: [number[], number[]];
+}
 
 export async function readPlace(files: Files): Promise<Place> {
   if (!files.has("products.json")) return UNKNOWN;
-  const told = await files.json<{ metric?: boolean; frame?: string; world_from_laz?: WorldFromLaz | null }>("products.json");
+  const told = await files.json<Told>("products.json");
   const metric = told.metric === true;
   return {
     metric,
     unit: metric ? "m" : "units",
     isEastNorth: told.frame === "enu",
     worldFromLaz: told.world_from_laz ?? null,
+    subject: told.subject ? new Box3(...(told.subject.map((corner) => new Vector3(...corner)) as [Vector3, Vector3])) : null,
   };
 }
 
