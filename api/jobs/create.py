@@ -37,8 +37,7 @@ def make_rerun(service: Service, session: Session, caller: Caller, old: models.J
 
 def kept_capture(session: Session, id: str, caller: Caller) -> Capture:
     """The caller's capture. Until the transaction ends nothing of it is deleted, and its files do not expire."""
-    capture = mine(session, Capture, id, caller)
-    session.refresh(capture, with_for_update={"read": True})
+    session.get(Capture, id, with_for_update={"read": True})
     return mine(session, Capture, id, caller)
 
 

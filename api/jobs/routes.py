@@ -82,10 +82,13 @@ def cancel(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
 def retry(id: JobId, caller: Writer, service: ServiceDep) -> schemas.Job:
     """Have a job that failed or was cancelled go on where it stopped. Its events begin anew."""
     with service.node.database.writing() as session:
+        mine_is = (models.Job.id == id, models.Job.owner_id == caller.owner_id)
+        capture_id = session.scalar(select(models.Job.capture_id).where(*mine_is))
+        if capture_id is not None:  # before the job: who deletes a capture holds it, and then asks for its jobs
+            kept_capture(session, capture_id, caller)
         job = _held(session, id, caller)
         if job.state not in RETRIED:
             raise Conflict(f"the job is {job.state}", "Only one that failed or was cancelled can be tried again; see /rerun")
-        kept_capture(session, job.capture_id, caller)
         check_quota(service, session, caller)
         if not retry_job(session, job):
             raise Conflict("processes of the job are still being ended", "Try again in two seconds")

@@ -10,8 +10,10 @@ import httpx
 import pytest
 from api_fixtures import Api
 from servers import is_alive, wait_until
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from api.captures.rows import held_capture
+from api.service import Caller
 from workers.models import Artifact, Capture, File, Job, Owner, ShardRow, StageRow
 
 embedded = pytest.mark.parametrize("api", ["embedded"], indirect=True)
@@ -268,6 +270,20 @@ def test_a_job_that_is_deleted_while_it_runs_is_gone_and_its_processes_end(api: 
 
 
 @embedded
+def test_a_job_that_is_tried_again_while_its_capture_is_deleted_is_gone(api: Api) -> None:
+    """Both want the capture and the job, and neither waits for the other for ever."""
+    id = start(api, api.service.add_toy_capture(1))["id"]
+    api.client.post(f"/v1/jobs/{id}/cancel")
+    with ThreadPoolExecutor() as pool:
+        with api.service.node.database.writing() as session:
+            capture = held_capture(session, api.service.job(id).capture_id, Caller("owner", "key", frozenset()))
+            again = pool.submit(api.client.post, f"/v1/jobs/{id}/retry")
+            time.sleep(0.5)
+            capture.deleted_s = time.time()
+            session.execute(update(Job).where(Job.id == id).values(deleted_s=capture.deleted_s))
+        assert again.result().status_code == 404
+
+
 def test_nobody_finds_anothers_job(api: Api) -> None:
     id = start(api, api.service.add_toy_capture(1))["id"]
     stranger = api.client_of("stranger")
