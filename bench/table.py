@@ -32,8 +32,10 @@ def measure(data: Path, names: list[str], work: Path | None) -> None:
         "recon": __version__,
     }
     with tempfile.TemporaryDirectory() as scratch:
+        at = work or Path(scratch)
+        at.mkdir(parents=True, exist_ok=True)
         for name in names or list(BARS):
-            figures["rows"][name] = [row.as_json() for row in BARS[name](data, work or Path(scratch))]
+            figures["rows"][name] = [row.as_json() for row in BARS[name](data, at)]
             FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
 
 
