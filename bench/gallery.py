@@ -94,8 +94,8 @@ def pictures(out: Path, threads: int = 2) -> dict[str, NDArray[np.uint8]]:
     best = views["textured"]
     fine = replace(best, width=2 * best.width, height=2 * best.height, focal_px=2 * best.focal_px)
     cloud = cv2.resize(render_points(points.xyz, points.rgb, fine, 3), SIZE, interpolation=cv2.INTER_AREA)
-    found = {"cloud": np.asarray(cloud, np.uint8), "mesh": MeshRenderer(mesh, threads, clay=True).render(best)}
-    renderer = MeshRenderer(mesh, threads)
+    found = {"cloud": np.asarray(cloud, np.uint8), "mesh": MeshRenderer(mesh, clay=True).render(best, threads)}
+    renderer = MeshRenderer(mesh)
     return found | {name: renderer.render(view) for name, view in views.items()}
 
 

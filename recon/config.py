@@ -120,6 +120,7 @@ class Fuse(Section):
     pair_confidence: float = Field(0.75, ge=0, le=1, description="one view fewer, two at least, will do for a point of this confidence")
     max_depth_error: float = Field(0.01, gt=0, description="relative depth difference at which two views agree")
     max_reproj_error_px: float = Field(2.0, gt=0)
+    neighbours: int = Field(10, ge=1, description="a view's points are held against so many others at most, those that share most with it")
 
 
 class Mesh(Section):
@@ -197,6 +198,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "recover": {"max_frames": 60, "max_pairs": 200, "max_learned_pairs": 40},
         "undistort": {"max_size_px": 800},
         "depth": {"max_size_px": 800, "pairs_a_view": 2},
+        "fuse": {"neighbours": 6},
         "mesh": {"faces": 50_000},
         "texture": {"page_px": 2048, "max_size_px": 1600},
     },

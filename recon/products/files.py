@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pycolmap
 
 from recon.capture.records import ImageSet, read_json, write_json
-from recon.config import Config
+from recon.config import Config, Products
 from recon.dense.view import read_some_points, read_views
 from recon.geometry.geodesy import LocalFrame
 from recon.products.camerafiles import registered, write_cameras_csv, write_transforms
@@ -24,7 +25,7 @@ from recon.products.pointcloud import world_from_laz, write_laz, write_ply
 from recon.products.render import MeshRenderer
 from recon.products.textured import TexturedMesh
 from recon.products.trajectoryfiles import write_trajectories
-from recon.products.viewpoint import orbit_of
+from recon.products.viewpoint import Orbit, orbit_of
 from recon.stage import Inputs, Work
 from recon.storage import sha256_of
 
@@ -38,27 +39,29 @@ def write_products(config: Config, inputs: Inputs, out: Path, work: Work) -> Non
     model = pycolmap.Reconstruction(inputs["georef"][0] / "model")
     points = read_some_points(inputs, options.max_points)
     frame = LocalFrame.from_georef(georef)
-    if "ply" in options.points_format:
-        write_ply(out / "points.ply", points)
-    if "laz" in options.points_format:
-        write_laz(out / "points.laz", points, frame)
-    work.tell(0.1, "points")
-    _write_cameras(inputs, out, model, frame, place, "points.ply" if "ply" in options.points_format else "")
-    videos = [read_json(folder / "trajectory.json") for folder in inputs.get("trajectory", ())]
-    if videos:
-        write_trajectories(out, videos, model, frame, place)
     mesh = TexturedMesh.load(inputs["texture"][0])
-    write_glb(out / "mesh.glb", mesh, place)
-    write_obj(out, mesh, f"z up, unit: {place['unit']}, frame: {place['frame']}")
-    work.tell(0.2, "mesh")
-    centers = np.array([image.projection_center() for image in registered(model)])
-    orbit = orbit_of(mesh, centers)
-    renderer = MeshRenderer(mesh, work.threads)
-    write_preview(out / "preview.png", renderer, orbit)
-    write_thumbnail(out / "preview.png", out / "thumbnail.jpg")
-    write_photos(out, read_views(inputs), place)
-    if options.turntable_s > 0:
-        write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
+    videos = [read_json(folder / "trajectory.json") for folder in inputs.get("trajectory", ())]
+    orbit = orbit_of(mesh, np.array([image.projection_center() for image in registered(model)]))
+
+    def write_cloud() -> None:
+        if "ply" in options.points_format:
+            write_ply(out / "points.ply", points)
+        if "laz" in options.points_format:
+            write_laz(out / "points.laz", points, frame)
+
+    with ThreadPoolExecutor(1) as beside:
+        cloud = beside.submit(write_cloud)
+        if work.threads == 1:
+            cloud.result()
+        _write_cameras(inputs, out, model, frame, place, "points.ply" if "ply" in options.points_format else "")
+        if videos:
+            write_trajectories(out, videos, model, frame, place)
+        write_glb(out / "mesh.glb", mesh, place)
+        write_obj(out, mesh, f"z up, unit: {place['unit']}, frame: {place['frame']}")
+        work.tell(0.2, "mesh")
+        write_photos(out, read_views(inputs), place)
+        _write_pictures(out, mesh, orbit, options, work)
+        cloud.result()
     subject = [[round(float(value), 6) for value in corner] for corner in (orbit.subject.min(axis=0), orbit.subject.max(axis=0))]
     facts = {
         "world_from_laz": world_from_laz(points, frame),
@@ -67,6 +70,14 @@ def write_products(config: Config, inputs: Inputs, out: Path, work: Work) -> Non
         "warnings": _without_path(config, videos),
     }
     write_json(out / "products.json", {**place, **facts})
+
+
+def _write_pictures(out: Path, mesh: TexturedMesh, orbit: Orbit, options: Products, work: Work) -> None:
+    renderer = MeshRenderer(mesh)
+    write_preview(out / "preview.png", renderer, orbit, work.threads)
+    write_thumbnail(out / "preview.png", out / "thumbnail.jpg")
+    if options.turntable_s > 0:
+        write_turntable(out / "turntable.mp4", renderer, orbit, options.turntable_s, work)
 
 
 def _without_path(config: Config, videos: list[dict[str, Any]]) -> list[str]:

@@ -15,32 +15,39 @@ from PIL import Image
 from recon.products.render import MeshRenderer
 from recon.products.viewpoint import Orbit
 from recon.stage import Work
+from recon.surface.threads import in_order
 
 PREVIEW_SIZE = (1600, 900)
 TURNTABLE_SIZE = (960, 540)
 TURNTABLE_FPS = 16
+_AT_ONCE = 8
+"""Frames that are drawn side by side at most: each takes some tens of megabytes."""
 
 
-def write_preview(path: Path, renderer: MeshRenderer, orbit: Orbit) -> None:
+def write_preview(path: Path, renderer: MeshRenderer, orbit: Orbit, threads: int = 1) -> None:
     """A PNG of the mesh from the orbit's best viewpoint."""
-    Image.fromarray(renderer.render(orbit.best(*PREVIEW_SIZE))).save(path, optimize=False, compress_level=6)
+    Image.fromarray(renderer.render(orbit.best(*PREVIEW_SIZE), threads)).save(path, optimize=False, compress_level=6)
 
 
 def write_turntable(path: Path, renderer: MeshRenderer, orbit: Orbit, length_s: float, work: Work) -> None:
-    """An H.264 video that loops; pixels as the preview's."""
+    """An H.264 video that loops; pixels as the preview's. Frames are drawn side by side, while those before are encoded."""
     views = orbit.turn(max(2, round(length_s * TURNTABLE_FPS)), *TURNTABLE_SIZE)
+    first_seen = [min(number, _or(orbit.returns_at(number, len(views)), number)) for number in range(len(views))]
 
     def frames() -> Iterable[NDArray[np.uint8]]:
+        drawn = in_order(renderer.render, [views[number] for number in sorted(set(first_seen))], min(work.threads, _AT_ONCE))
         kept: dict[int, NDArray[np.uint8]] = {}
-        for number, view in enumerate(views):
+        for number, first in enumerate(first_seen):
             work.tell(0.3 + 0.7 * number / len(views), "turntable")
-            returning = orbit.returns_at(number, len(views))
-            picture = kept.pop(number) if number in kept else renderer.render(view)
-            if returning is not None and returning > number:
-                kept[returning] = picture
-            yield picture
+            if first == number:
+                kept[number] = next(drawn)
+            yield kept[first] if first in first_seen[number + 1 :] else kept.pop(first)
 
     write_video(path, frames(), TURNTABLE_FPS)
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from recon.capture.pixels import read_rgb
 from recon.products.raster import Pyramid, Samples, draw, mip_levels, to_camera
 from recon.products.textured import TexturedMesh
+from recon.surface.threads import in_parts
 
 _SUPERSAMPLING = 2  # samples a pixel in each direction: edges and fine texture do not flicker
 _MAX_PAGE_PX = 4096
@@ -50,9 +50,8 @@ class Viewpoint:
 class MeshRenderer:
     """A textured mesh ready to be drawn from any viewpoint."""
 
-    def __init__(self, mesh: TexturedMesh, threads: int = 1, clay: bool = False) -> None:
+    def __init__(self, mesh: TexturedMesh, clay: bool = False) -> None:
         """clay shows the shape alone: grey, lit from the eye."""
-        self._threads = threads
         self._ambient = _CLAY_AMBIENT if clay else _AMBIENT
         self._vertices = np.ascontiguousarray(mesh.vertices, np.float32)
         self._faces = np.ascontiguousarray(mesh.faces, np.int32)
@@ -61,22 +60,20 @@ class MeshRenderer:
         self._page = np.zeros(len(mesh.faces), np.int32) if clay else np.ascontiguousarray(mesh.page, np.int32)
         self._texture = Pyramid.of([_CLAY.reshape(1, 1, 3)] if clay else [_page(path) for path in mesh.pages])
 
-    def render(self, view: Viewpoint) -> NDArray[np.uint8]:
-        """(height, width, 3) RGB picture over a light background."""
+    def render(self, view: Viewpoint, threads: int = 1) -> NDArray[np.uint8]:
+        """(height, width, 3) RGB picture over a light background, the same whatever the threads."""
         focal = view.focal_px * _SUPERSAMPLING
         centre = view.width * _SUPERSAMPLING / 2, view.height * _SUPERSAMPLING / 2
         in_cam = to_camera(self._vertices, view.R, view.eye)
         level = mip_levels(in_cam, self._faces, self._uv, self._texture.layout[self._page, 0, 1:], focal)
         picture = _background(view.width, view.height)
 
-        def band(number: int) -> None:
-            first, last = (view.height * n // self._threads for n in (number, number + 1))
-            rows = first * _SUPERSAMPLING, last * _SUPERSAMPLING
-            seen = draw(in_cam, self._faces, rows, view.width * _SUPERSAMPLING, focal, centre)
-            self._shade(view, rows[0], focal, centre, seen, level, picture[first:last])
+        def rows(first: int, last: int) -> None:
+            band = first * _SUPERSAMPLING, last * _SUPERSAMPLING
+            seen = draw(in_cam, self._faces, band, view.width * _SUPERSAMPLING, focal, centre)
+            self._shade(view, band[0], focal, centre, seen, level, picture[first:last])
 
-        with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(band, range(self._threads)))
+        in_parts(rows, view.height, threads)
         return (picture + 0.5).astype(np.uint8)
 
     def _shade(
@@ -95,7 +92,7 @@ class MeshRenderer:
 
 def render_mesh(mesh: TexturedMesh, view: Viewpoint, threads: int = 1) -> NDArray[np.uint8]:
     """(height, width, 3) RGB picture of a textured mesh."""
-    return MeshRenderer(mesh, threads).render(view)
+    return MeshRenderer(mesh).render(view, threads)
 
 
 def render_points(xyz: NDArray[Any], rgb: NDArray[np.uint8], view: Viewpoint, size_px: int = 2) -> NDArray[np.uint8]:

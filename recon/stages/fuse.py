@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 SHARD_VIEWS = 8
 SHARD_PX = 24_000_000
 """... or fewer where they are large: a shard holds the points of all its views."""
-MAX_NEIGHBOURS = 10
 BASE_MB, MEGAPIXEL_MB = 800, 50
 """What a shard needs, and more for each megapixel of its views (measured)."""
 
@@ -33,7 +32,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
 
     views = read_views(inputs)
     points = SparsePoints.read(pycolmap.Reconstruction(inputs["georef"][0] / "model"), views)
-    neighbours = [[int(j) for j in others[:MAX_NEIGHBOURS]] for others in points.covisible]
+    neighbours = [[int(j) for j in others[: config.fuse.neighbours]] for others in points.covisible]
     largest = max(view.width * view.height for view in views)
     step = max(1, min(SHARD_VIEWS, SHARD_PX // largest))
     parts = blocks(len(views), step)

@@ -20,4 +20,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_report(config, inputs, out, work)
 
 
-stage = Stage("report", needs=_STAGES, run=run, reads=_SECTIONS, seeded=True, memory_mb=2000, version=2)
+stage = Stage("report", needs=_STAGES, run=run, reads=_SECTIONS, seeded=True, memory_mb=2000, version=3)

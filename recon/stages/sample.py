@@ -17,4 +17,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     thin((Points.load(folder / "points.npz") for folder in inputs["fuse"]), config.mesh.max_points).save(out / SAMPLES_FILE)
 
 
-stage = Stage("sample", ("fuse",), run, reads=("mesh",), memory_mb=2500)
+stage = Stage("sample", ("fuse",), run, reads=("mesh",), memory_mb=2500, version=2)

@@ -21,9 +21,8 @@ from recon.surface.heightfield import height_field
 from recon.surface.mesh import Edges, TriMesh, face_areas, vertex_normals
 from recon.surface.poisson import Cube, Surface, cube_about
 from recon.surface.simplify import simplify
-from recon.surface.thin import Samples, spacing
+from recon.surface.thin import Samples
 from recon.surface.trim import trim, without_islands
-from recon.surface.tsdf import measured_surface
 
 _COLOUR_NEIGHBOURS = 8
 _PART_FILE, _FACTS_FILE = "part.npz", "part.json"
@@ -73,6 +72,8 @@ def lay(samples: Samples, options: Mesh, job: Job) -> Part:
 
 def lay_measured(views: Sequence[View], work: Work) -> Part:
     """The whole surface through what a sensor measured. Raises NoSurface."""
+    from recon.surface.tsdf import measured_surface  # here, since planning needs nothing of it
+
     surface = measured_surface(views, work.tell)
     areas = face_areas(surface.vertices, surface.faces)
     keep, islands = without_islands(Edges.of(surface.faces).face_pairs()[0], areas, np.ones(len(areas), bool))
@@ -108,7 +109,7 @@ def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -
         "points_used": len(samples.xyz),
         "points_far": samples.far,
         "voxel": samples.voxel,
-        "point_spacing": spacing(samples),
+        "point_spacing": samples.spacing,
         "blocks": len(parts),
         "warnings": _warnings(samples, open_edges if options.watertight else 0),
     }

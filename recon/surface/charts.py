@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,12 +95,21 @@ def _split_sparse(chart: NDArray[np.int32], corners: NDArray[np.float64], pairs:
 
 
 def _bounds(chart: NDArray[np.int32], corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not len(chart):
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    order = np.argsort(chart, kind="stable")
-    first = np.searchsorted(chart[order], np.arange(int(chart.max()) + 1))
-    sorted_corners = corners[order]
-    return np.minimum.reduceat(sorted_corners.min(axis=1), first), np.maximum.reduceat(sorted_corners.max(axis=1), first)
+    """(C, 2) each: least and greatest coordinates of a chart's corners."""
+    count = int(chart.max(initial=-1)) + 1
+    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+    _widen(chart, corners, low, high)
+    return low, high
+
+
+@numba.njit(cache=True, nogil=True)
+def _widen(chart: NDArray[np.int32], corners: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    for f in range(len(chart)):
+        for k in range(3):
+            for axis in range(2):
+                value = corners[f, k, axis]
+                low[chart[f], axis] = min(low[chart[f], axis], value)
+                high[chart[f], axis] = max(high[chart[f], axis], value)
 
 
 def _sides(mesh: TriMesh, plain: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, diags
 
 from recon.surface.linear import solve
+from recon.surface.mesh import face_neighbours
+from recon.surface.threads import in_parts
 from recon.surface.visibility import Candidates
 
 _RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
@@ -88,89 +92,128 @@ def white_point(gain: NDArray[np.float64]) -> tuple[float, float]:
     return at_white, min(_HIGHLIGHTS, max(0.0, WHITE - bend))
 
 
-def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+def inconsistent(candidates: Candidates, gains: NDArray[np.float64], pairs: NDArray[np.int64], threads: int = 1) -> NDArray[np.bool_]:
     """(F, K) slots whose photo shows something else than the face's other photos do: a passer-by, a reflection.
 
     The difference from the median over photos is averaged over neighbouring faces, so that a poor fit of fine texture
     cancels out and a foreign object does not. Objects are then grown to where the difference fades.
     """
-    filled = candidates.photo >= 0
-    enough = filled.sum(axis=1) >= _MIN_VIEWS
-    corrected = np.full_like(candidates.rgb, np.nan)
-    corrected[filled] = candidates.rgb[filled] * gains[candidates.photo[filled]].astype(np.float32)
-    difference = np.zeros_like(corrected)
-    difference[enough] = corrected[enough] - _medians(corrected[enough])[:, None]
-    difference[~filled] = 0
-    known = filled & enough[:, None]
+    photo, faces = candidates.photo, len(candidates.photo)
+    known = (photo >= 0) & ((photo >= 0).sum(axis=1) >= _MIN_VIEWS)[:, None]
+    neighbours = face_neighbours(pairs, faces)
+    difference, smoother = np.zeros_like(candidates.rgb), np.empty_like(candidates.rgb)
+    in_parts(partial(_differ, photo, known, candidates.rgb, gains.astype(np.float32), difference), faces, threads)
     for _ in range(_SMOOTHING):
-        difference = _spread(candidates.photo, known, difference, pairs)
-    deviation = np.linalg.norm(difference, axis=2)
-    usual = np.zeros(len(deviation), np.float32)
-    usual[enough] = _medians(np.where(filled, deviation, np.float32(np.nan))[enough][..., None])[:, 0]
-    limit = np.maximum(_MIN_DEVIATION, _DEVIATIONS * usual)[:, None]
-    foreign = known & (deviation > limit)
-    possible = known & (deviation > limit / 2)
-    for _ in range(_GROWTH):
-        foreign = _grow(candidates.photo, foreign, possible, pairs)
-    return np.asarray(_grow(candidates.photo, foreign, known, pairs))
+        in_parts(partial(_spread, photo, known, neighbours, difference, smoother), faces, threads)
+        difference, smoother = smoother, difference
+    foreign, possible, grown = (np.zeros(photo.shape, np.bool_) for _ in range(3))
+    in_parts(partial(_judge, known, difference, foreign, possible), faces, threads)
+    for allowed in (*[possible] * _GROWTH, known):
+        in_parts(partial(_grow, photo, allowed, neighbours, foreign, grown), faces, threads)
+        foreign, grown = grown, foreign
+    return foreign
 
 
-@numba.njit(cache=True)
-def _medians(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, C) medians over the second axis of (N, K, C), NaN left out; at least one of each K is a number."""
-    rows, slots, channels = values.shape
-    medians = np.empty((rows, channels), np.float32)
-    known = np.empty(slots, np.float32)
-    for n in range(rows):
-        for c in range(channels):
+@numba.njit(cache=True, nogil=True)
+def _differ(
+    photo: NDArray[np.int32],
+    known: NDArray[np.bool_],
+    rgb: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    out: NDArray[np.float32],
+    first: int,
+    last: int,
+) -> None:
+    """Into ``out``: what the known slots' colours, evened out, are off the face's median."""
+    values = np.empty(photo.shape[1], np.float32)
+    for f in range(first, last):
+        for c in range(3):
             count = 0
-            for k in range(slots):
-                value = values[n, k, c]
-                if np.isnan(value):
-                    continue
-                place = count
-                while place > 0 and known[place - 1] > value:
-                    known[place] = known[place - 1]
-                    place -= 1
-                known[place] = value
+            for k in range(photo.shape[1]):
+                if known[f, k]:
+                    out[f, k, c] = values[count] = rgb[f, k, c] * gains[photo[f, k], c]
+                    count += 1
+            middle = _median(values, count)
+            for k in range(photo.shape[1]):
+                if known[f, k]:
+                    out[f, k, c] -= middle
+
+
+@numba.njit(cache=True, nogil=True)
+def _judge(
+    known: NDArray[np.bool_],
+    difference: NDArray[np.float32],
+    foreign: NDArray[np.bool_],
+    possible: NDArray[np.bool_],
+    first: int,
+    last: int,
+) -> None:
+    """Marks slots that differ by much more than is usual at their face, and those that do by half as much."""
+    deviation, values = np.empty(known.shape[1], np.float32), np.empty(known.shape[1], np.float32)
+    for f in range(first, last):
+        count = 0
+        for k in range(known.shape[1]):
+            if known[f, k]:
+                red, green, blue = difference[f, k]
+                deviation[k] = values[count] = np.sqrt(red * red + green * green + blue * blue)
                 count += 1
-            medians[n, c] = (known[(count - 1) // 2] + known[count // 2]) / np.float32(2)
-    return medians
+        limit = max(np.float32(_MIN_DEVIATION), np.float32(_DEVIATIONS) * _median(values, count))
+        for k in range(known.shape[1]):
+            if known[f, k]:
+                foreign[f, k], possible[f, k] = deviation[k] > limit, deviation[k] > limit / 2
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
+def _median(values: NDArray[np.float32], count: int) -> np.float32:
+    """The median of the first few values, which are put in order; 0 of none."""
+    for n in range(1, count):
+        value, place = values[n], n
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
+    return (values[(count - 1) // 2] + values[count // 2]) / np.float32(2) if count else np.float32(0)
+
+
+@numba.njit(cache=True, nogil=True)
 def _spread(
-    photo: NDArray[np.int32], known: NDArray[np.bool_], values: NDArray[np.float32], pairs: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Each slot's mean with the slots of the same photo at the face's neighbours."""
-    total = values.copy()
-    count = np.ones(photo.shape, np.float32)
-    for p in range(len(pairs)):
-        a, b = pairs[p, 0], pairs[p, 1]
+    photo: NDArray[np.int32],
+    known: NDArray[np.bool_],
+    neighbours: NDArray[np.int32],
+    values: NDArray[np.float32],
+    out: NDArray[np.float32],
+    first: int,
+    last: int,
+) -> None:
+    """Into ``out``, of the faces from first to last: each slot's mean with the slots of the same photo at the face's neighbours."""
+    for f in range(first, last):
         for k in range(photo.shape[1]):
-            if not known[a, k]:
-                continue
-            for m in range(photo.shape[1]):
-                if known[b, m] and photo[a, k] == photo[b, m]:
-                    total[a, k] += values[b, m]
-                    total[b, m] += values[a, k]
-                    count[a, k] += 1
-                    count[b, m] += 1
-    for f in range(len(photo)):
-        for k in range(photo.shape[1]):
-            total[f, k] /= count[f, k]
-    return total
+            red, green, blue = values[f, k]
+            count = np.float32(1)
+            for g in neighbours[f]:
+                for m in range(photo.shape[1] if g >= 0 and known[f, k] else 0):
+                    if known[g, m] and photo[g, m] == photo[f, k]:
+                        red += values[g, m, 0]
+                        green += values[g, m, 1]
+                        blue += values[g, m, 2]
+                        count += np.float32(1)
+            out[f, k, 0], out[f, k, 1], out[f, k, 2] = red / count, green / count, blue / count
 
 
-@numba.njit(cache=True)
-def _grow(photo: NDArray[np.int32], marked: NDArray[np.bool_], allowed: NDArray[np.bool_], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Marks and the allowed slots of the same photo at neighbouring faces."""
-    grown = marked.copy()
-    for p in range(len(pairs)):
-        a, b = pairs[p, 0], pairs[p, 1]
+@numba.njit(cache=True, nogil=True)
+def _grow(
+    photo: NDArray[np.int32],
+    allowed: NDArray[np.bool_],
+    neighbours: NDArray[np.int32],
+    marked: NDArray[np.bool_],
+    out: NDArray[np.bool_],
+    first: int,
+    last: int,
+) -> None:
+    """Into ``out``, of the faces from first to last: marks, and the allowed slots of the same photo at neighbours of marked faces."""
+    for f in range(first, last):
         for k in range(photo.shape[1]):
-            for m in range(photo.shape[1]):
-                if photo[a, k] >= 0 and photo[a, k] == photo[b, m]:
-                    grown[a, k] |= marked[b, m] and allowed[a, k]
-                    grown[b, m] |= marked[a, k] and allowed[b, m]
-    return grown
+            out[f, k] = marked[f, k]
+            for g in neighbours[f]:
+                for m in range(photo.shape[1] if g >= 0 and allowed[f, k] and photo[f, k] >= 0 else 0):
+                    out[f, k] |= marked[g, m] and photo[g, m] == photo[f, k]

@@ -11,7 +11,7 @@ from scipy.interpolate import LinearNDInterpolator
 
 from recon.errors import NoSurface
 from recon.surface.mesh import components
-from recon.surface.thin import Samples, occupied, spacing
+from recon.surface.thin import Samples, occupied
 
 _CELLS_A_SAMPLE = 2.0  # grid step over sample spacing
 _FACES_A_CELL = 2
@@ -49,8 +49,8 @@ def height_field(samples: Samples, faces: int, max_hole: float) -> HeightField:
     ground = samples.normal[:, 2] > _STEEPEST
     if np.count_nonzero(ground) < 4:
         raise NoSurface(f"{np.count_nonzero(ground)} of {len(ground)} points face up: there is no ground to see", "Set mesh.mode to 3d")
-    xyz, normal = samples.xyz[ground], samples.normal[ground]
-    cell = _CELLS_A_SAMPLE * spacing(samples)
+    xyz, normal = samples.xyz[ground], samples.normal[ground].astype(np.float64)
+    cell = _CELLS_A_SAMPLE * samples.spacing
     flat = np.column_stack([xyz[:, :2], np.zeros(len(xyz))])
     cell *= max(1.0, (_FACES_A_CELL * occupied(flat, cell) / (_OVERSAMPLING * faces)) ** 0.5)
     origin = xyz[:, :2].min(axis=0)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.surface.mesh import components
+from recon.surface.mesh import components, face_neighbours
 from recon.surface.visibility import Candidates
 
 _SEAM_COST = 0.5  # of two neighbours with different photos, where a photo's own cost runs from 0 (best) to 1
@@ -32,7 +32,7 @@ def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: ND
     quality = np.where(keep, candidates.quality, 0)
     best = np.maximum(quality.max(axis=1, keepdims=True), 1e-12)
     cost = np.where(keep, 1 - quality / best, np.inf).astype(np.float32)
-    neighbours = _neighbours(pairs, len(photo))
+    neighbours = face_neighbours(pairs, len(photo))
     label = _propagate(photo, cost, neighbours, threads)
     for _ in range(_MERGES):
         chart = components(pairs[label[pairs[:, 0]] == label[pairs[:, 1]]], len(label))
@@ -42,16 +42,6 @@ def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: ND
             break
         label = merged
     return np.asarray(label)
-
-
-def _neighbours(pairs: NDArray[np.int64], faces: int) -> NDArray[np.int32]:
-    """(F, 3) neighbouring faces, -1 where there is none."""
-    ends = np.concatenate([pairs, pairs[:, ::-1]])
-    ends = ends[np.argsort(ends[:, 0], kind="stable")]
-    first = np.searchsorted(ends[:, 0], np.arange(faces))
-    table = np.full((faces, 3), -1, np.int32)
-    table[ends[:, 0], np.arange(len(ends)) - first[ends[:, 0]]] = ends[:, 1]
-    return table
 
 
 def _propagate(photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: NDArray[np.int32], threads: int) -> NDArray[np.int32]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 MESH_FILE = "mesh.npz"
+_MANY = 64
+"""Edges at a vertex from which on they are sorted by more than insertion."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +71,127 @@ class Edges:
 
     @classmethod
     def of(cls, faces: NDArray[np.integer]) -> Edges:
-        next_ones, count = np.roll(faces, -1, axis=1), int(faces.max(initial=0)) + 1
-        ends = np.minimum(faces, next_ones).astype(np.int64) * count + np.maximum(faces, next_ones)
-        keys, of_face, sharing = np.unique(ends.ravel(), return_inverse=True, return_counts=True)
-        return cls(np.stack([keys // count, keys % count], axis=1), of_face.reshape(-1, 3), sharing)
+        return cls(*_edges(faces, int(faces.max(initial=0)) + 1))
 
     def face_pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(P, 2) pairs of faces that share a manifold edge, and (P,) which edge."""
-        order = np.argsort(self.of_face.ravel(), kind="stable")
-        edge, face = self.of_face.ravel()[order], order // 3
-        inside = np.flatnonzero((self.faces[edge[:-1]] == 2) & (edge[:-1] == edge[1:])) if len(edge) else np.zeros(0, np.int64)
-        return np.stack([face[inside], face[inside + 1]], axis=1), edge[inside]
+        found: tuple[NDArray[np.int64], NDArray[np.int64]] = _pairs(self.of_face, self.faces)
+        return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _edges(faces: NDArray[np.integer], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The fields of ``Edges``: edges sorted by their lower end in one count, those of each lower end by the other."""
+    sides = faces.size
+    start = np.zeros(vertices + 1, np.int64)
+    for f in range(len(faces)):
+        for k in range(3):
+            start[min(faces[f, k], faces[f, (k + 1) % 3]) + 1] += 1
+    start = np.cumsum(start)
+    place, upper, side = start[:-1].copy(), np.empty(sides, np.int64), np.empty(sides, np.int64)
+    for f in range(len(faces)):
+        for k in range(3):
+            lower = min(faces[f, k], faces[f, (k + 1) % 3])
+            upper[place[lower]], side[place[lower]] = max(faces[f, k], faces[f, (k + 1) % 3]), 3 * f + k
+            place[lower] += 1
+    ends, of_face, sharing = np.empty((sides, 2), np.int64), np.empty((len(faces), 3), np.int64), np.zeros(sides, np.int64)
+    count = 0
+    for lower in range(vertices):
+        first, last = start[lower], start[lower + 1]
+        order = first + np.argsort(upper[first:last], kind="mergesort") if last - first > _MANY else _sorted(upper, first, last)
+        for n in range(last - first):
+            if n == 0 or upper[order[n]] != ends[count - 1, 1]:
+                ends[count, 0], ends[count, 1] = lower, upper[order[n]]
+                count += 1
+            sharing[count - 1] += 1
+            of_face[side[order[n]] // 3, side[order[n]] % 3] = count - 1
+    return ends[:count].copy(), of_face, sharing[:count].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _sorted(values: NDArray[np.int64], first: int, last: int) -> NDArray[np.int64]:
+    """Places of the few values from first to last in ascending order, equal ones as they come."""
+    order = np.arange(first, last)
+    for n in range(1, len(order)):
+        place, at = order[n], n
+        while at > 0 and values[order[at - 1]] > values[place]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = place
+    return order
+
+
+@numba.njit(cache=True, nogil=True)
+def _pairs(of_face: NDArray[np.int64], sharing: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """See ``Edges.face_pairs``."""
+    first = np.full(len(sharing), -1)
+    pairs, edges = np.empty((len(sharing), 2), np.int64), np.flatnonzero(sharing == 2)
+    rank = np.cumsum(sharing == 2) - 1
+    for f in range(len(of_face)):
+        for k in range(3):
+            edge = of_face[f, k]
+            if sharing[edge] != 2:
+                continue
+            if first[edge] < 0:
+                first[edge] = f
+            else:
+                pairs[rank[edge], 0], pairs[rank[edge], 1] = first[edge], f
+    return pairs[: len(edges)].copy(), edges
+
+
+def face_neighbours(pairs: NDArray[np.int64], faces: int) -> NDArray[np.int32]:
+    """(F, 3) neighbouring faces, -1 where there is none; ``pairs`` (P, 2) as ``Edges.face_pairs`` gives them."""
+    table, count = np.full((faces, 3), -1, np.int32), np.zeros(faces, np.int8)
+    _note(table, count, pairs[:, 0], pairs[:, 1])
+    _note(table, count, pairs[:, 1], pairs[:, 0])
+    return table
+
+
+@numba.njit(cache=True, nogil=True)
+def _note(table: NDArray[np.int32], count: NDArray[np.int8], of: NDArray[np.int64], neighbours: NDArray[np.int64]) -> None:
+    for n in range(len(of)):
+        table[of[n], count[of[n]]] = neighbours[n]
+        count[of[n]] += 1
 
 
 def components(pairs: NDArray[np.integer], count: int) -> NDArray[np.int32]:
-    """(count,) number of the connected component of each node, given (P, 2) links."""
-    graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int32)
+    """(count,) number of the connected component of each node, given (P, 2) links; components are numbered by their first node."""
+    root = np.arange(count, dtype=np.int32)
+    _link(root, pairs)
+    number: NDArray[np.int32] = _numbered(root)[0]
+    return number
+
+
+@numba.njit(cache=True, nogil=True)
+def _root(root: NDArray[np.int32], node: int) -> int:
+    """The least node known to be connected; shortens the way to it."""
+    while root[node] != node:
+        root[node] = root[root[node]]
+        node = root[node]
+    return node
+
+
+@numba.njit(cache=True, nogil=True)
+def _link(root: NDArray[np.int32], pairs: NDArray[np.integer]) -> None:
+    for n in range(len(pairs)):
+        a, b = _root(root, pairs[n, 0]), _root(root, pairs[n, 1])
+        if a < b:
+            root[b] = a
+        else:
+            root[a] = b
+
+
+@numba.njit(cache=True, nogil=True)
+def _numbered(root: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(N,) number of each node's component, and the first node of each."""
+    number, first, count = np.empty_like(root), np.empty_like(root), 0
+    for node in range(len(root)):
+        if root[node] == node:
+            number[node], first[count] = count, node
+            count += 1
+        else:  # roots are the least of their components, and have their number by now
+            number[node] = number[_root(root, node)]
+    return number, first[:count].copy()
 
 
 def used_only(vertices: NDArray[np.float64], faces: NDArray[np.integer]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
@@ -101,15 +206,23 @@ def split_bowties(
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Give each fan of faces a vertex of its own where several meet in one vertex only; vertices that no face uses go."""
     pairs, _ = (edges or Edges.of(faces)).face_pairs()
-    links = [np.zeros((0, 2), np.int64)]
-    for k in range(3):
-        for m in range(3):
-            same = faces[pairs[:, 0], k] == faces[pairs[:, 1], m]
-            links.append(np.stack([pairs[same, 0] * 3 + k, pairs[same, 1] * 3 + m], axis=1))
-    fan = components(np.concatenate(links), faces.size)
-    _, first, of_corner = np.unique(fan, return_index=True, return_inverse=True)
+    root = np.arange(faces.size, dtype=np.int32)
+    _link_fans(root, faces, pairs)
+    fan, first = _numbered(root)
     # numbered by (vertex, first corner), so that a mesh without bow-ties keeps its order
-    order = np.lexsort((first, faces.ravel()[first]))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return vertices[faces.ravel()[first][order]], rank[of_corner].reshape(-1, 3).astype(np.int32)
+    order = np.argsort(faces.ravel()[first], kind="stable")
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return vertices[faces.ravel()[first][order]], rank[fan].reshape(-1, 3)
+
+
+@numba.njit(cache=True, nogil=True)
+def _link_fans(root: NDArray[np.int32], faces: NDArray[np.integer], pairs: NDArray[np.int64]) -> None:
+    """Link the corners of neighbouring faces that lie on the same vertex."""
+    for n in range(len(pairs)):
+        a, b = pairs[n, 0], pairs[n, 1]
+        for k in range(3):
+            for m in range(3):
+                if faces[a, k] == faces[b, m]:
+                    one, other = _root(root, 3 * a + k), _root(root, 3 * b + m)
+                    root[max(one, other)] = min(one, other)

@@ -6,11 +6,10 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 
 from recon.errors import NoSurface
-from recon.surface.thin import Samples, occupied, spacing
+from recon.surface.thin import Samples, occupied
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def cube_about(samples: Samples, faces: int, depth: int = 0) -> Cube:
     if depth:
         scale = _MARGIN
     else:
-        finest = _CELLS_A_SAMPLE * spacing(samples)
+        finest = _CELLS_A_SAMPLE * samples.spacing
         wanted = max(finest, _affordable_cell(samples.xyz, extent, faces * _OVERSAMPLING, finest))
         depth = int(np.clip(np.ceil(np.log2(extent * _MARGIN / wanted)), MIN_DEPTH, MAX_DEPTH))
         # depths are whole octaves: the cube takes up the rest
@@ -74,18 +73,20 @@ def cube_about(samples: Samples, faces: int, depth: int = 0) -> Cube:
 
 
 def reconstruct(
-    xyz: NDArray[np.float64], normal: NDArray[np.float64], cube: Cube, whole: bool = True
+    xyz: NDArray[np.float64], normal: NDArray[np.float32], cube: Cube, whole: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Vertices and faces of a surface through (N, 3) oriented samples. Raises NoSurface where the level set of the whole is empty.
 
     The library lays its cube about the samples it is given: where they are but a part, two corners tell it the extent of all.
     """
+    import open3d as o3d  # here, since planning needs none of it, and it takes most of a second
+
     if not whole:
         reach = cube.side / cube.scale / 2
         xyz = np.concatenate([xyz, [np.array(cube.centre) - reach, np.array(cube.centre) + reach]])
         normal = np.concatenate([normal, [[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]])
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz))
-    cloud.normals = o3d.utility.Vector3dVector(normal)
+    cloud.normals = o3d.utility.Vector3dVector(normal.astype(np.float64))
     # More threads change the result from run to run (one vertex in fifty, measured), for a quarter of the time.
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
         cloud, depth=cube.depth, scale=cube.scale, point_weight=_POINT_WEIGHT, n_threads=1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fast_simplification
 import numpy as np
-import open3d as o3d
 from numpy.typing import NDArray
 
 from recon.surface.mesh import Edges, face_areas, split_bowties
@@ -20,13 +18,14 @@ def simplify(vertices: NDArray[np.float64], faces: NDArray[np.int32], target: in
     off and the second takes ten times as long.
     """
     vertices, faces = _clean(vertices, faces)
-    if len(faces) > 2 * _FINISH * target:
+    if len(faces) > _FINISH * target:
+        import fast_simplification
+
         light, fewer = fast_simplification.simplify(vertices.astype(np.float32), faces, target_count=int(_FINISH * target), agg=3)
         vertices, faces = _clean(np.asarray(light, dtype=np.float64), np.asarray(fewer, dtype=np.int32))
     wanted = target
     while len(faces) > target and wanted >= 4:
-        mesh = _as_open3d(vertices, faces).simplify_quadric_decimation(wanted, boundary_weight=_BORDER_WEIGHT)
-        vertices, faces = _clean(np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32))
+        vertices, faces = _clean(*_collapsed(vertices, faces, wanted))
         wanted = wanted * 9 // 10
     return vertices, faces
 
@@ -67,5 +66,9 @@ def _two_an_edge(vertices: NDArray[np.float64], faces: NDArray[np.int32], edges:
     return stays
 
 
-def _as_open3d(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> o3d.geometry.TriangleMesh:
-    return o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))
+def _collapsed(vertices: NDArray[np.float64], faces: NDArray[np.int32], target: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    import open3d as o3d
+
+    mesh = o3d.geometry.TriangleMesh(o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces))
+    mesh = mesh.simplify_quadric_decimation(target, boundary_weight=_BORDER_WEIGHT)
+    return np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32)

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from recon.surface.mesh import vertex_normals
 from recon.surface.poisson import Surface
-from recon.surface.thin import Samples, spacing
+from recon.surface.thin import Samples, spacing_of
 
 _NEIGHBOURS = 12
 _REACH = 1.05  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
@@ -43,7 +43,7 @@ def support(surface: Surface, samples: Samples, threads: int = 1) -> Support:
     """How the samples support each vertex."""
     tree = samples.tree
     # a lone sample far from all others supports no more than those of a sparse region
-    widest = spacing(samples, _SPARSE)
+    widest = spacing_of(samples.xyz, _SPARSE, tree)
     reach = max(_SPAN * widest, _REACH_CELLS * surface.cell)
     # the bound saves most of the time: a balloon's vertices are about equally far from very many samples
     distance, nearest = tree.query(surface.vertices, distance_upper_bound=reach, workers=threads)

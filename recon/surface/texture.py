@@ -64,7 +64,7 @@ def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Wor
     pairs, _ = edges.face_pairs()
     candidates = find_candidates(mesh, photos, options.max_size_px, work.threads, lambda fraction: work.tell(0.4 * fraction))
     gains = exposure_gains(candidates, len(photos))
-    rejected = inconsistent(candidates, gains, pairs)
+    rejected = inconsistent(candidates, gains, pairs, work.threads)
     label = choose_photos(candidates, rejected, pairs, work.threads)
     work.tell(0.5)
     charts, atlas, size_px = _lay_out(mesh, photos, label, pairs, options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -24,6 +25,9 @@ _SPACING_QUERIES = 20_000
 _SPACING_NEIGHBOURS = 8
 _COLUMNS = 11
 
+Table = NDArray[np.float32]
+"""(N, 11) a sample a row: its weight, and the means of xyz, normal, rgb and sigma; all of a row lies in one place of memory."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -31,13 +35,13 @@ class Samples:
 
     xyz: NDArray[np.float64]
     """(N, 3) world."""
-    normal: NDArray[np.float64]
+    normal: NDArray[np.float32]
     """(N, 3) unit, outwards."""
-    rgb: NDArray[np.float64]
+    rgb: NDArray[np.float32]
     """(N, 3) 0..255."""
-    weight: NDArray[np.float64]
+    weight: NDArray[np.float32]
     """(N,) sum of the confidences behind it."""
-    sigma: NDArray[np.float64]
+    sigma: NDArray[np.float32]
     """(N,) mean expected error of the points behind it, world units."""
     given: int
     """Points of the cloud."""
@@ -47,6 +51,8 @@ class Samples:
     """Samples left out because they lie far from all others."""
     voxel: float
     """Edge of the voxels in world units; 0 where nothing had to be thinned. Noisy points are averaged over more."""
+    spacing: float
+    """Typical distance between neighbours, world units: the edge of the square that a sample has on the surface."""
 
     def save(self, path: Path) -> None:
         np.savez(path, **{name: getattr(self, name) for name in self.__dataclass_fields__})
@@ -70,43 +76,35 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
     noise: a surface that follows noise finer than its points are placed is all spikes. Raises NoSurface below MIN_POINTS
     usable points, or where all lie on one line.
     """
-    table = np.zeros((_COLUMNS, 0))
+    tables: list[Table] = []
     given = usable = 0
     voxel = 0.0
     for part in parts:
-        new = _columns(part)
-        given, usable = given + len(part.xyz), usable + new.shape[1]
-        new = _binned(new, voxel)
-        table = np.concatenate([table, new], axis=1) if table.size else new
-        if voxel:
-            table = _binned(table, voxel)
-        while table.shape[1] > max_points:
-            voxel = voxel * _GROWTH if voxel else _spacing(_places(table))
-            table = _binned(table, voxel)
-    if table.shape[1] < MIN_POINTS:
+        rows = _rows(part)
+        given, usable = given + len(part.xyz), usable + len(rows)
+        tables = [_binned(*tables, _binned(rows, voxel=voxel), voxel=voxel)] if voxel else [*tables, rows]
+        while sum(map(len, tables)) > max_points:
+            voxel = voxel * _GROWTH if voxel else spacing_of(_places(*tables))
+            tables = [_binned(*tables, voxel=voxel)]
+    if sum(map(len, tables)) < MIN_POINTS:
         raise NoSurface(
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
-    near = _near(_places(table))
-    table = _denoised(table if near.all() else table[:, near], voxel)
-    weight, normal = table[0], np.ascontiguousarray(table[4:7].T)
-    xyz, rgb = (np.ascontiguousarray((table[rows] / weight).T) for rows in (slice(1, 4), slice(7, 10)))
-    samples = Samples(xyz, _unit(normal), rgb, weight, table[10] / weight, given, given - usable, int((~near).sum()), voxel)
+    near = _near(_places(*tables))
+    far = int((~near).sum())
+    table = _denoised([table[kept] for table, kept in _split(tables, near)] if far else tables, voxel)
+    xyz, normal, rgb = (np.ascontiguousarray(table[:, first : first + 3]) for first in (1, 4, 7))
+    xyz64 = xyz.astype(np.float64)
+    samples = Samples(
+        xyz64, _unit(normal), rgb, table[:, 0].copy(), table[:, 10].copy(), given, given - usable, far, voxel, spacing_of(xyz64)
+    )
     _check_spread(samples.xyz)
     return samples
 
 
-def spacing(samples: Samples, share: float = 0.5) -> float:
-    """Distance between neighbouring samples that a share of them does not exceed, world units.
-
-    It is the edge of the square that a sample has on the surface.
-    """
-    return _spacing(samples.xyz, share, samples.tree)
-
-
-def _spacing(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None) -> float:
-    """The spacing that a share of the points does not exceed."""
+def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None) -> float:
+    """Distance between neighbours that a share of the places (N, 3) does not exceed."""
     step = max(1, len(xyz) // _SPACING_QUERIES)
     # few places are asked for: a tree that is made quickly will do
     tree = tree or cKDTree(xyz, balanced_tree=False, compact_nodes=False)
@@ -125,57 +123,113 @@ def _near(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray((np.abs(xyz - (low + high) / 2) <= reach).all(axis=1))
 
 
-def _columns(part: Points) -> NDArray[np.float64]:
-    """(11, N) weight, and weight times xyz, normal, rgb, sigma of the usable points: sums of columns are quick where they lie apart."""
-    length = np.sqrt(np.einsum("nc,nc->n", part.normal, part.normal, dtype=np.float64))
-    good = np.isfinite(part.xyz).all(axis=1) & np.isfinite(length) & (length > 1e-6) & np.isfinite(part.sigma)
-    if not good.all():
-        part, length = part.take(good), length[good]
-    table = np.empty((_COLUMNS, len(length)))
-    table[0] = np.maximum(np.nan_to_num(part.confidence), _MIN_CONFIDENCE)
-    for first, values in ((1, part.xyz), (4, part.normal), (7, part.rgb)):
+def _split(tables: list[Table], rows: NDArray[np.bool_]) -> Iterator[tuple[Table, NDArray[np.bool_]]]:
+    """Each table with its part of what is said of all their rows."""
+    return zip(tables, np.split(rows, np.cumsum([len(table) for table in tables])[:-1]), strict=True)
+
+
+def _rows(part: Points) -> Table:
+    """The usable points of a part."""
+    table = np.empty((len(part.xyz), _COLUMNS), np.float32)
+    return table[: _fill(table, part.xyz, part.normal, part.rgb, part.confidence, part.sigma)]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fill(
+    table: Table,
+    xyz: NDArray[np.float32],
+    normal: NDArray[np.float32],
+    rgb: NDArray[np.uint8],
+    confidence: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+) -> int:
+    """Points with a finite place, normal and error into the table; how many they are."""
+    count = 0
+    for n in range(len(xyz)):
+        length = np.sqrt(normal[n, 0] ** 2 + normal[n, 1] ** 2 + normal[n, 2] ** 2)
+        finite = np.isfinite(xyz[n, 0]) and np.isfinite(xyz[n, 1]) and np.isfinite(xyz[n, 2]) and np.isfinite(sigma[n])
+        if not finite or not np.isfinite(length) or length <= 1e-6:
+            continue
+        table[count, 0] = confidence[n] if confidence[n] > _MIN_CONFIDENCE else _MIN_CONFIDENCE
         for axis in range(3):
-            np.multiply(table[0], values[:, axis], out=table[first + axis])
-    table[4:7] /= length
-    np.multiply(table[0], np.maximum(part.sigma, 0), out=table[10])
-    return table
+            table[count, 1 + axis] = xyz[n, axis]
+            table[count, 4 + axis] = normal[n, axis] / length
+            table[count, 7 + axis] = rgb[n, axis]
+        table[count, 10] = max(sigma[n], np.float32(0))
+        count += 1
+    return count
 
 
-def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) the mean place of each column."""
-    return np.asarray((table[1:4] / table[0]).T)
+def _places(*tables: Table) -> NDArray[np.float64]:
+    """(N, 3) the mean places of all rows."""
+    xyz = np.empty((sum(map(len, tables)), 3))
+    return np.concatenate([table[:, 1:4] for table in tables], out=xyz) if tables else xyz
 
 
-def _binned(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
-    """One column a voxel: the sum of the columns whose mean place lies in it. Voxel 0 keeps all columns."""
+def _binned(*tables: Table, voxel: float) -> Table:
+    """One row a voxel: the mean of the rows whose places lie in it. Voxel 0 keeps all rows."""
+    table = tables[0] if len(tables) == 1 else np.concatenate(tables)
     if not voxel or not table.size:
         return table
-    keys, of_column = np.unique(voxel_keys(_places(table), voxel), return_inverse=True)
-    binned = np.empty((_COLUMNS, len(keys)))
-    for row, values in zip(binned, table, strict=True):
-        row[:] = np.bincount(of_column, values)
+    keys = voxel_keys(table[:, 1:4], voxel)
+    order = np.argsort(keys, kind="stable")
+    binned: Table = _averaged(table, keys, order)
     return binned
 
 
-def _denoised(table: NDArray[np.float64], voxel: float) -> NDArray[np.float64]:
-    """Columns whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
-    finest = max(voxel, _spacing(_places(table)))
-    octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[10] / table[0] / finest, 1.0))).astype(np.int8)
+@numba.njit(cache=True, nogil=True)
+def _averaged(table: Table, keys: NDArray[np.int64], order: NDArray[np.int64]) -> Table:
+    """(M, 11) the weighted means of rows with the same key, in ascending order of keys."""
+    count = 0
+    for n in range(len(order)):
+        count += n == 0 or keys[order[n]] != keys[order[n - 1]]
+    out, total = np.empty((count, _COLUMNS), np.float32), np.zeros(_COLUMNS)
+    row = 0
+    for n in range(len(order)):
+        for c in range(1, _COLUMNS):
+            total[c] += table[order[n], 0] * table[order[n], c]
+        total[0] += table[order[n], 0]
+        if n + 1 == len(order) or keys[order[n + 1]] != keys[order[n]]:
+            for c in range(1, _COLUMNS):
+                out[row, c] = total[c] / total[0]
+            out[row, 0] = total[0]
+            total[:] = 0
+            row += 1
+    return out
+
+
+def _denoised(tables: list[Table], voxel: float) -> Table:
+    """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
+    table = tables[0] if len(tables) == 1 else np.concatenate(tables)
+    finest = max(voxel, spacing_of(_places(table)))
+    octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[:, 10] / finest, 1.0))).astype(np.int8)
     highest = int(octave.max())
     if not highest:
         return table
-    parts = [table[:, octave == 0]]
-    parts += [_binned(table[:, octave == level], finest * 2.0**level) for level in range(1, highest + 1)]
-    return np.concatenate(parts, axis=1)
+    parts = [table[octave == 0]]
+    parts += [_binned(table[octave == level], voxel=finest * 2.0**level) for level in range(1, highest + 1)]
+    return np.concatenate(parts)
 
 
-def voxel_keys(xyz: NDArray[np.float64], voxel: float) -> NDArray[np.int64]:
+def voxel_keys(xyz: NDArray[np.floating], voxel: float) -> NDArray[np.int64]:
     """(N,) one number for each occupied voxel."""
-    keys = np.zeros(len(xyz), np.int64)
-    for axis in range(3):
-        cell = np.floor(xyz[:, axis] / voxel).astype(np.int64)
-        cell -= cell.min()
-        keys = keys * (int(cell.max(initial=0)) + 1) + cell
+    keys: NDArray[np.int64] = _keys(xyz, 1 / voxel)
+    return keys
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _keys(xyz: NDArray[np.floating], scale: float) -> NDArray[np.int64]:
+    low, high = np.full(3, np.int64(2**62)), np.full(3, np.int64(-(2**62)))
+    for n in range(len(xyz)):
+        for axis in range(3):
+            cell = np.int64(np.floor(np.float64(xyz[n, axis]) * scale))
+            low[axis], high[axis] = min(low[axis], cell), max(high[axis], cell)
+    keys = np.empty(len(xyz), np.int64)
+    for n in range(len(xyz)):
+        key = np.int64(0)
+        for axis in range(3):
+            key = key * (high[axis] - low[axis] + 1) + np.int64(np.floor(np.float64(xyz[n, axis]) * scale)) - low[axis]
+        keys[n] = key
     return keys
 
 
@@ -185,9 +239,9 @@ def occupied(xyz: NDArray[np.float64], voxel: float) -> int:
     return int((keys[1:] != keys[:-1]).sum()) + 1
 
 
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(length > 1e-12, vectors / np.where(length > 1e-12, length, 1), [0.0, 0.0, 1.0])
+    return np.where(length > 1e-12, vectors / np.where(length > 1e-12, length, 1), np.array([0, 0, 1], np.float32))
 
 
 def _check_spread(xyz: NDArray[np.float64]) -> None:

@@ -1,4 +1,4 @@
-"""Work on several photos at once, with results in order and few of them waiting."""
+"""Work on several photos at once, with results in order and few of them waiting; loops over ranges, side by side."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ def in_order(function: Callable[[T], R], items: Iterable[T], threads: int) -> It
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def in_parts(function: Callable[[int, int], object], count: int, threads: int) -> None:
+    """``function(first, last)`` over ranges that make up ``range(count)``, one on each thread: for loops that let go of the GIL."""
+    threads = min(threads, count)
+    if threads <= 1:
+        function(0, count)
+        return
+    parts = [(count * n // threads, count * (n + 1) // threads) for n in range(threads)]
+    for _ in in_order(lambda part: function(*part), parts, threads):
+        pass

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recon.surface.poisson import Surface
 from recon.surface.support import support
-from recon.surface.thin import Samples
+from recon.surface.thin import Samples, spacing_of
 
 CELL = 0.7
 
@@ -19,8 +19,8 @@ def _plane(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 def _samples(xyz: NDArray[np.float64]) -> Samples:
     count = len(xyz)
-    normal, rgb = np.tile([0.0, 0.0, 1.0], (count, 1)), np.zeros((count, 3))
-    return Samples(xyz, normal, rgb, np.ones(count), np.full(count, 0.1), count, 0, 0, 0.0)
+    normal, rgb = np.tile(np.float32([0, 0, 1]), (count, 1)), np.zeros((count, 3), np.float32)
+    return Samples(xyz, normal, rgb, np.ones(count, np.float32), np.full(count, 0.1, np.float32), count, 0, 0, 0.0, spacing_of(xyz))
 
 
 def _grid(width: int, height: int) -> NDArray[np.int32]:

@@ -6,7 +6,7 @@ from painted import ball_cloud, cloud
 
 from recon.dense.view import Points
 from recon.errors import NoSurface
-from recon.surface.thin import spacing, thin
+from recon.surface.thin import thin
 
 
 def test_small_cloud_is_kept_as_it_is(rng):
@@ -55,7 +55,7 @@ def test_spacing_is_that_of_a_uniform_sheet(rng):
     axis = np.arange(60) * 0.1
     xy = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     samples = thin([cloud(np.column_stack([xy, np.zeros(3600)]), np.tile([0.0, 0, 1], (3600, 1)))], 10_000)
-    assert spacing(samples) == pytest.approx(0.1, rel=0.2)
+    assert samples.spacing == pytest.approx(0.1, rel=0.2)
 
 
 def test_points_without_place_or_normal_are_counted_and_left_out(rng):

@@ -7,19 +7,21 @@ borders and the mesh's rim are not moved, so no crack opens.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from recon.products.textured import TexturedMesh, split_at_seams
+from recon.surface.threads import in_parts
 
 _PASSES = 40
 _MIN_NORMAL_COSINE = 0.2  # a collapse that turns a triangle further is refused
 _BATCH = 0.34  # share of the wanted removals that one pass makes at most: cheap ones first, costs stay fresh
 
 
-def lighten(mesh: TexturedMesh, max_faces: int) -> TexturedMesh:
+def lighten(mesh: TexturedMesh, max_faces: int, threads: int = 1) -> TexturedMesh:
     """The mesh with at most max_faces triangles, or as few as its seams allow."""
     if len(mesh.faces) <= max_faces:
         return mesh
@@ -33,7 +35,9 @@ def lighten(mesh: TexturedMesh, max_faces: int) -> TexturedMesh:
         if excess <= 0:
             break
         start, around = _faces_around(faces, len(xyz))
-        cost, target = _best_collapse(xyz, faces, start, around, quadrics, fixed)
+        cost, target = np.full(len(xyz), np.inf), np.full(len(xyz), -1)
+        search = partial(_best_collapse, xyz, faces, start, around, quadrics, fixed, cost, target)
+        in_parts(search, len(xyz), threads)
         order = np.argsort(cost, kind="stable")
         order = order[: int(np.isfinite(cost).sum())]
         moved = _collapse(order, target, faces, start, around, quadrics, max(1, min(excess // 2 + 1, int(len(order) * _BATCH))))
@@ -77,12 +81,10 @@ def _faces_around(faces: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.i
     return start, np.argsort(flat, kind="stable") // 3
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _best_collapse(xyz, faces, start, around, quadrics, fixed):  # type: ignore[no-untyped-def]
-    """For each vertex the neighbour that it can move onto at the least cost, infinite where there is none."""
-    count = len(xyz)
-    cost, target = np.full(count, np.inf), np.full(count, -1)
-    for vertex in range(count):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _best_collapse(xyz, faces, start, around, quadrics, fixed, cost, target, first, last):  # type: ignore[no-untyped-def]
+    """For each vertex from first to last the neighbour that it can move onto at the least cost, infinite where there is none."""
+    for vertex in range(first, last):
         if fixed[vertex] or start[vertex] == start[vertex + 1]:
             continue
         for i in range(start[vertex], start[vertex + 1]):
@@ -99,10 +101,9 @@ def _best_collapse(xyz, faces, start, around, quadrics, fixed):  # type: ignore[
                         error += q[r, s] * p[r] * p[s]
                 if error < cost[vertex] and _is_sound(vertex, other, xyz, faces, start, around):
                     cost[vertex], target[vertex] = error, other
-    return cost, target
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _is_sound(vertex, other, xyz, faces, start, around):  # type: ignore[no-untyped-def]
     """Whether moving vertex onto other turns no face over and joins no two sheets (two common neighbours, no more)."""
     common = 0
@@ -111,14 +112,7 @@ def _is_sound(vertex, other, xyz, faces, start, around):  # type: ignore[no-unty
         if face[0] == other or face[1] == other or face[2] == other:
             common += 1
             continue
-        old, new = np.empty((3, 3)), np.empty((3, 3))
-        for corner in range(3):
-            old[corner] = xyz[face[corner]]
-            new[corner] = xyz[other] if face[corner] == vertex else xyz[face[corner]]
-        before = np.cross(old[1] - old[0], old[2] - old[0])
-        after = np.cross(new[1] - new[0], new[2] - new[0])
-        size = np.sqrt((before @ before) * (after @ after))
-        if size < 1e-30 or before @ after < _MIN_NORMAL_COSINE * size:
+        if _turns(face, vertex, xyz[other], xyz):
             return False
     if common != 2:
         return False
@@ -134,6 +128,21 @@ def _is_sound(vertex, other, xyz, faces, start, around):  # type: ignore[no-unty
                     shared += 1
                     break
     return shared == 4  # each is met twice, in the two faces of vertex that it belongs to
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _turns(face, vertex, place, xyz):  # type: ignore[no-untyped-def]
+    """Whether a face turns too far, or folds to nothing, when its vertex moves to a place."""
+    # from the corner that moves, the next two stay: edges towards them give the normal before and after
+    k = 0 if face[0] == vertex else 1 if face[1] == vertex else 2
+    p, b, c = xyz[vertex], xyz[face[(k + 1) % 3]], xyz[face[(k + 2) % 3]]
+    ex, ey, ez = c[0] - b[0], c[1] - b[1], c[2] - b[2]
+    ux, uy, uz = p[0] - b[0], p[1] - b[1], p[2] - b[2]
+    vx, vy, vz = place[0] - b[0], place[1] - b[1], place[2] - b[2]
+    ax, ay, az = ey * uz - ez * uy, ez * ux - ex * uz, ex * uy - ey * ux
+    bx, by, bz = ey * vz - ez * vy, ez * vx - ex * vz, ex * vy - ey * vx
+    size = np.sqrt((ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz))
+    return size < 1e-30 or ax * bx + ay * by + az * bz < _MIN_NORMAL_COSINE * size
 
 
 @numba.njit(cache=True, error_model="numpy")

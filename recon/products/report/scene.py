@@ -36,13 +36,19 @@ class SceneData:
 
 
 def make_scene(
-    options: Report, points: Points, mesh: TexturedMesh, model: pycolmap.Reconstruction, residuals: dict[str, Any], orbit: Orbit
+    options: Report,
+    points: Points,
+    mesh: TexturedMesh,
+    model: pycolmap.Reconstruction,
+    residuals: dict[str, Any],
+    orbit: Orbit,
+    threads: int = 1,
 ) -> SceneData:
     """At most the options' points and triangles, positions as 16-bit shares of a cube around each."""
     low, high = orbit.subject.min(axis=0), orbit.subject.max(axis=0)
     radius = float(np.linalg.norm(high - low) / 2) or 1.0
     shown = thin(points, options.max_points)
-    light = lighten(mesh, options.max_faces)
+    light = lighten(mesh, options.max_faces, threads)
     split = split_at_seams(light)
     xyz, point_cube = _quantised(shown.xyz)
     vertices, mesh_cube = _quantised(light.vertices[split.vertex])

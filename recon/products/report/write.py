@@ -35,7 +35,7 @@ def write_report(config: Config, inputs: Inputs, out: Path, work: Work) -> None:
     orbit = orbit_of(mesh, centers)
     points = read_some_points(inputs, max(_MAP_POINTS, config.report.max_points))
     residuals = read_json(inputs["recover"][0] / "sfm.json").get("per_image", {})
-    scene = make_scene(config.report, points, mesh, model, residuals, orbit)
+    scene = make_scene(config.report, points, mesh, model, residuals, orbit, work.threads)
     work.tell(0.8)
     page = render_page(facts, _charts(facts, points), scene, inputs["products"][0] / "preview.png")
     (out / "report.html").write_text(page, encoding="utf-8")
