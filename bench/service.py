@@ -31,6 +31,7 @@ UPLOAD_BYTES = 2**30
 LISTENERS, RATE_HZ, LOAD_S = 200, 100, 30
 CONNECT_S = 8
 """Until all listeners are there."""
+ROUNDS = 2
 HISTORY, JUDGED = 10, 20
 
 
@@ -40,20 +41,21 @@ def overhead(data: Path, work: Path) -> list[Row]:
 
     photos = data / "brighton-beach"
     recon("process", photos, "-o", work / "service-warm", "--preset", "fast")  # else whoever comes first compiles for the others
-    alone = recon("process", photos, "-o", work / "service-alone", "--preset", "high", "--set", "seed=11")
-    with Served(work / "service-home") as served, served.client() as client:
-        began_s = time.monotonic()
-        capture = client.upload(photos)
-        upload_s = time.monotonic() - began_s
-        job = _done(client, capture["id"], {"seed": 11}, "high")
+    alone_s = job_s = upload_s = 0.0
+    for n in range(ROUNDS):  # in turn: a machine is not equally quick all the time
+        with Served(work / f"service-home-{n}") as served, served.client() as client:
+            began_s = time.monotonic()
+            capture = client.upload(photos)
+            upload_s += (time.monotonic() - began_s) / ROUNDS
+            job = _done(client, capture["id"], {}, "high")
+            job_s += (job["ended_s"] - job["created_s"]) / ROUNDS
+        alone_s += recon("process", photos, "-o", work / f"service-alone-{n}", "--preset", "high").checked().seconds / ROUNDS
     sharded = {workers: _sharded_s(work, photos, workers) for workers in (1, 2)}
     return [
-        Row("4.2", "brighton-beach, high", "seconds of recon process", alone.seconds, "", True),
+        Row("4.2", "brighton-beach, high", "seconds of recon process", alone_s, "", True),
         Row("4.2", "brighton-beach", "seconds of the upload", upload_s, "", True),
         Row("4.2", "brighton-beach", "seconds of the sharded stages, two workers", sharded[2], "", True),
-        at_most(
-            "4.2", "brighton-beach, high", "a job's seconds over recon process'", (job["ended_s"] - job["created_s"]) / alone.seconds, 1.05
-        ),
+        at_most("4.2", "brighton-beach, high", "a job's seconds over recon process'", job_s / alone_s, 1.05),
         at_least("4.2", "brighton-beach", "sharded stages: one worker's seconds over two workers'", sharded[1] / sharded[2], 1.7),
     ]
 

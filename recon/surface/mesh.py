@@ -38,24 +38,61 @@ class TriMesh:
 
 def face_vectors(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float64]:
     """(F, 3) normals of faces, twice their area long."""
-    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
-    return np.cross(b - a, c - a)
+    out = np.empty((len(faces), 3))
+    _face_vectors(vertices, faces, out)
+    return out
 
 
 def face_areas(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float64]:
     """(F,) in squared world units."""
-    return np.asarray(np.linalg.norm(face_vectors(vertices, faces), axis=1) / 2)
+    out = np.empty(len(faces))
+    _face_areas(vertices, faces, out)
+    return out
 
 
 def vertex_normals(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float32]:
     """(V, 3) unit normals, the faces around a vertex weighted by area; z where there is no face."""
     normals = np.zeros((len(vertices), 3))
-    per_face = face_vectors(vertices, faces)
-    for axis in range(3):
-        for corner in range(3):
-            normals[:, axis] += np.bincount(faces[:, corner], per_face[:, axis], minlength=len(vertices))
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.where(length > 0, normals / np.where(length > 0, length, 1), [0.0, 0.0, 1.0]).astype(np.float32)
+    _add_normals(vertices, faces, normals)
+    return normals.astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _face_vector(vertices, face):  # type: ignore[no-untyped-def]
+    i, j, k = face
+    ax, ay, az = np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), np.float64(vertices[i, 2])
+    ux, uy, uz = vertices[j, 0] - ax, vertices[j, 1] - ay, vertices[j, 2] - az
+    vx, vy, vz = vertices[k, 0] - ax, vertices[k, 1] - ay, vertices[k, 2] - az
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@numba.njit(cache=True, nogil=True)
+def _face_vectors(vertices: NDArray[np.floating], faces: NDArray[np.integer], out: NDArray[np.float64]) -> None:
+    for f in range(len(faces)):
+        out[f, 0], out[f, 1], out[f, 2] = _face_vector(vertices, faces[f])
+
+
+@numba.njit(cache=True, nogil=True)
+def _face_areas(vertices: NDArray[np.floating], faces: NDArray[np.integer], out: NDArray[np.float64]) -> None:
+    for f in range(len(faces)):
+        x, y, z = _face_vector(vertices, faces[f])
+        out[f] = np.sqrt(x * x + y * y + z * z) / 2
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_normals(vertices: NDArray[np.floating], faces: NDArray[np.integer], out: NDArray[np.float64]) -> None:
+    for f in range(len(faces)):
+        x, y, z = _face_vector(vertices, faces[f])
+        for k in range(3):
+            out[faces[f, k], 0] += x
+            out[faces[f, k], 1] += y
+            out[faces[f, k], 2] += z
+    for v in range(len(out)):
+        length = np.sqrt(out[v, 0] ** 2 + out[v, 1] ** 2 + out[v, 2] ** 2)
+        if length > 0:
+            out[v] /= length
+        else:
+            out[v, 0], out[v, 1], out[v, 2] = 0, 0, 1
 
 
 @dataclass(frozen=True)
