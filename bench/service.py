@@ -123,7 +123,7 @@ def _upload_with_kills(served: Served, source: Path) -> int:
     while True:
         process = subprocess.Popen(command)
         try:
-            process.wait(rng.uniform(0.6, 1.0) if kills < 5 else 600)
+            process.wait(rng.uniform(0.5, 0.8) if kills < 5 else 600)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

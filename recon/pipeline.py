@@ -39,6 +39,7 @@ from recon.stages.texture import stage as texture
 from recon.stages.trajectory import stage as trajectory
 from recon.stages.undistort import stage as undistort
 from recon.storage import Store
+from recon.system import give_memory_back
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ class Run:
             return
         shard = self.shards(stage)[index]
         with self.store.scratch() as out, _told_in_words(f"stage '{stage.name}', shard {index}", self.store.root):
+            give_memory_back()
             start_s = time.time()
             _reset_peak_memory()
             stage.run(self.config.only(stage.sections), self.inputs(stage), shard, out, work)

@@ -27,13 +27,15 @@ BASE_MB, MEGAPIXEL_MB = 1200, 10
 SWEEP_SOURCES = 4
 SWEEP_SIZES = 2
 """A view is swept at so many sizes at least: the half one costs an eighth, and shows the bare path that the whole one misses."""
+SWEEP_PAIRS = 10
+"""A sweep takes about as long as so many pairs."""
 CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
-    """Blocks of views in image order, each with the pairs that any of its views takes part in."""
+    """Blocks of neighbouring views, each with the pairs that any of its views takes part in."""
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints, stereo_neighbours, sweep_neighbours
@@ -53,7 +55,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
         )
     largest = max(width * height for width, height, _ in (view.scaled(config.depth.max_size_px) for view in views))
     parts = blocks(len(views), SHARD_VIEWS)
-    return [
+    shards = [
         {
             "views": list(block),
             "pairs": [list(pair) for pair in pairs if pair[0] in block or pair[1] in block],
@@ -63,6 +65,8 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
         }
         for block in parts
     ]
+    # the longest first: all end together
+    return sorted(shards, key=lambda shard: -len(shard["pairs"]) - SWEEP_PAIRS * len(shard["sweeps"]))
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

@@ -24,7 +24,7 @@ BASE_MB, MEGAPIXEL_MB = 800, 50
 
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
-    """Blocks of reference views in image order, each with the views that see the same points."""
+    """Blocks of neighbouring reference views, each with the views that see the same points."""
     import pycolmap
 
     from recon.dense.covisibility import SparsePoints
@@ -36,7 +36,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
     largest = max(view.width * view.height for view in views)
     step = max(1, min(SHARD_VIEWS, SHARD_PX // largest))
     parts = blocks(len(views), step)
-    return [
+    shards = [
         {
             "views": list(block),
             "neighbours": [neighbours[i] for i in block],
@@ -45,6 +45,7 @@ def split(config: Config, inputs: Inputs) -> list[Shard]:
         }
         for block in parts
     ]
+    return sorted(shards, key=lambda shard: -sum(map(len, shard["neighbours"])))  # the longest first: all end together
 
 
 def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:

@@ -48,18 +48,18 @@ class Block:
 
 
 def split(samples: Samples, cube: Cube, most: int = MOST_SAMPLES) -> list[Block]:
-    """Blocks of at most ``most`` samples each, as far as they stay much thicker than their margins."""
+    """Blocks of at most ``most`` samples each, as far as they stay much thicker than their margins; the fullest first."""
     cells = cube.cells(samples.xyz)
-    done: list[Block] = []
+    done: list[tuple[int, Block]] = []
     waiting = [(Block.whole(cube), np.arange(len(cells)))]
     while waiting:
         block, inside = waiting.pop()
         halves = _halves(block, cells[inside]) if len(inside) > most else None
         if halves is None:
-            done.append(block)
+            done.append((len(inside), block))
         else:
             waiting += [(half, inside[half.holds(cells[inside])]) for half in reversed(halves)]
-    return done
+    return [block for _, block in sorted(done, key=lambda one: -one[0])]
 
 
 def _halves(block: Block, cells: NDArray[np.float64]) -> tuple[Block, Block] | None:

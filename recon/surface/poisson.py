@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recon.errors import NoSurface
 from recon.surface.thin import Samples, occupied
+from recon.system import on_one_core
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,11 @@ def reconstruct(
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz))
     cloud.normals = o3d.utility.Vector3dVector(normal.astype(np.float64))
     # More threads change the result from run to run (one vertex in fifty, measured), for a quarter of the time.
-    mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
-        cloud, depth=cube.depth, scale=cube.scale, point_weight=_POINT_WEIGHT, n_threads=1
-    )
+    # One thread it is not: it starts one for every slice of the cube, tens of thousands, and waits for each.
+    with on_one_core():
+        mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(
+            cloud, depth=cube.depth, scale=cube.scale, point_weight=_POINT_WEIGHT, n_threads=1
+        )
     vertices, triangles = np.array(mesh.vertices), np.array(mesh.triangles, dtype=np.int32)
     if whole and not len(triangles):
         raise NoSurface(f"no surface passes through the {len(xyz)} points of the dense cloud", "Take more photos from more sides")

@@ -103,12 +103,13 @@ def test_the_depth_of_a_pair_does_not_depend_on_the_other_views_of_its_block(
     monkeypatch.setattr(depth, "SHARD_VIEWS", 2)
     parts = run(depth.stage, Config(), inputs, tmp_path / "parts")
     assert len(parts["depth"]) == 4
-    for i, photo in enumerate(photos):
+    for photo in photos:
         one = DepthMap.load(whole["depth"][0] / "depth" / f"{photo.name}.npz")
-        other = DepthMap.load(parts["depth"][min(i, 3)] / "depth" / f"{photo.name}.npz")
+        (file,) = (file for folder in parts["depth"] if (file := folder / "depth" / f"{photo.name}.npz").exists())
+        other = DepthMap.load(file)
         np.testing.assert_array_equal(one.depth, other.depth)
     rows = [row for folder in parts["depth"] for row in read_json(folder / "depth.json")["views"]]
-    assert [row["name"] for row in rows] == [photo.name for photo in photos]
+    assert sorted(row["name"] for row in rows) == [photo.name for photo in photos]
     assert all(0.3 < row["coverage"] <= 1 for row in rows)
 
 
