@@ -15,8 +15,10 @@ LEAST_JOBS = 3
 """Finished jobs from which on they are asked rather than the usual shares."""
 FACTOR = 2.0
 """``recon.cost`` is good to a factor of two."""
-LEAST_FACTOR = 1.1
+LEAST_FACTOR, LEAST_S = 1.1, 1.0
 """No forecast claims to be better than this."""
+WIDER = 1.15
+"""Exponent of the interval's ends over its middle: a job's pace in one stage says less of the next than this takes for granted."""
 COVERAGE = 0.9
 """Aimed at, so that the four cases of five that are promised hold on a machine that has other work too (0.8 gave 0.79 there)."""
 TRUST = 0.1
@@ -115,10 +117,10 @@ def _interval(rests: Sequence[float]) -> Interval:
     if middle <= 0:
         return Interval(0.0, 0.0, 0.0)
     outside = max(1, int((count + 1) * (1 - COVERAGE) / 2))
-    wider = 1 + 2 / count + 4 / count**2  # few jobs do not show how far apart jobs can be
+    wider = WIDER * (1 + 2 / count + 4 / count**2)  # few jobs do not show how far apart jobs can be
     low = middle * min(1 / LEAST_FACTOR, (rests[outside - 1] / middle) ** wider)
     high = middle * max(LEAST_FACTOR, (rests[-outside] / middle) ** wider)
-    return Interval(low, middle, high)
+    return Interval(max(0.0, min(low, middle - LEAST_S)), middle, max(high, middle + LEAST_S))
 
 
 def _usual(jobs: Sequence[Mapping[str, float]]) -> dict[str, float]:
