@@ -89,7 +89,7 @@ class Recon:
         while True:
             page = self.ask("GET", path, params=given)
             yield from page["items"]
-            if page["next"] is None:
+            if page.get("next") is None:  # some lists, of a job's artifacts for one, come whole
                 return
             given["cursor"] = page["next"]
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_CLAIM = "recon-core"
+
 
 def core_count() -> int:
     """Cores that this process may use."""
@@ -42,7 +44,7 @@ def on_one_core() -> Iterator[None]:
     for core in (*[core for core in cores if core >= here], *[core for core in cores if core < here]):
         with socket.socket(socket.AF_UNIX) as claim:
             try:
-                claim.bind(f"\0recon-core-{core}")  # a name that ends with the process that holds it
+                claim.bind(f"\0{_CLAIM}-{core}")  # a name that ends with the process that holds it
             except OSError:
                 continue
             os.sched_setaffinity(0, {core})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recon import system
 from recon.capture import intake
 from recon.system import core_count, on_one_core
 
@@ -27,20 +28,25 @@ def test_a_file_is_copied_with_and_without_shared_blocks(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(sys.platform != "linux" or core_count() < 2, reason="needs Linux and two cores")
-def test_processes_that_keep_to_one_core_keep_to_different_ones_and_leave_them_again() -> None:
-    code = "import os; from recon.system import on_one_core\nwith on_one_core(): print(*os.sched_getaffinity(0), flush=True); input()"
+def test_processes_that_keep_to_one_core_keep_to_different_ones_and_leave_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = f"recon-test-{os.getpid()}"  # other tests keep to cores meanwhile
+    monkeypatch.setattr(system, "_CLAIM", claim)
+    code = f"import os; from recon import system; system._CLAIM = '{claim}'\n"
+    code += "with system.on_one_core(): print(*os.sched_getaffinity(0), flush=True); input()"
     cores = os.sched_getaffinity(0)
-    others = []
-    for _ in cores:
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        others.append((process, {int(core) for core in process.stdout.readline().split()}))
-    assert all(len(kept) == 1 for _, kept in others)
-    assert set().union(*(kept for _, kept in others)) == cores
-    with on_one_core():  # all are taken
-        assert os.sched_getaffinity(0) == cores
-    for process, _ in others:
-        process.communicate("\n", timeout=30)
+    others, kept = [], []
+    try:
+        for _ in cores:
+            others.append(subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            assert others[-1].stdout is not None
+            kept.append({int(core) for core in others[-1].stdout.readline().split()})
+        with on_one_core():  # all are taken
+            assert os.sched_getaffinity(0) == cores
+    finally:
+        for process in others:
+            process.communicate("\n", timeout=30)
+    assert all(len(one) == 1 for one in kept)
+    assert set().union(*kept) == cores
     with on_one_core():
         assert len(os.sched_getaffinity(0)) == 1
     assert os.sched_getaffinity(0) == cores

@@ -167,6 +167,7 @@ def test_results_come_whole_go_on_after_a_cut_and_the_key_goes_to_no_other_host(
     job = done_job(api, recon, 8)
     content = b"140"  # 0 + 1 + 4 + ... + 49
     (row,) = [row for row in recon.artifacts(job) if row["kind"] == "result"]
+    assert row in list(recon.pages(f"/v1/jobs/{job}/artifacts"))  # a list that comes whole
     assert (row["size"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
     asked: list[httpx.Request] = []
     for client in (recon._own, recon._others):
