@@ -96,7 +96,7 @@ def pictures(out: Path, threads: int = 2) -> dict[str, NDArray[np.uint8]]:
     cloud = cv2.resize(render_points(points.xyz, points.rgb, fine, 3), SIZE, interpolation=cv2.INTER_AREA)
     found = {"cloud": np.asarray(cloud, np.uint8), "mesh": MeshRenderer(mesh, clay=True).render(best, threads)}
     renderer = MeshRenderer(mesh)
-    return found | {name: renderer.render(view) for name, view in views.items()}
+    return found | {name: renderer.render(view, threads) for name, view in views.items()}
 
 
 def write_small_jpeg(path: Path, rgb: NDArray[np.uint8]) -> None:

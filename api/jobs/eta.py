@@ -18,7 +18,10 @@ FACTOR = 2.0
 LEAST_FACTOR, LEAST_S = 1.1, 1.0
 """No forecast claims to be better than this."""
 WIDER = 1.15
-"""Exponent of the interval's ends over its middle: a job's pace in one stage says less of the next than this takes for granted."""
+"""Exponent of the interval's ends over its middle: a job's pace in one stage says less of the next than this takes for granted.
+
+Measured on 20 jobs after 10: 78 % of the intervals held without it and LEAST_S, 89 % with them, of another 20.
+"""
 COVERAGE = 0.9
 """Aimed at, so that the four cases of five that are promised hold on a machine that has other work too (0.8 gave 0.79 there)."""
 TRUST = 0.1

@@ -166,10 +166,10 @@ def _merge(along, weight, rgb_sum, against, min_views, huber, independent, depth
             for k in range(n):
                 sorted_[k] = value[k]
                 total += trust[k]
-            middle = _median(sorted_, n)
+            middle = median(sorted_, n)
             for k in range(n):
                 sorted_[k] = abs(value[k] - middle)
-            reach = huber * max(1.4826 * _median(sorted_, n), 1e-4 * middle)
+            reach = huber * max(1.4826 * median(sorted_, n), 1e-4 * middle)
             mean = middle
             for _ in range(2):
                 sums = weights = 0.0
@@ -191,8 +191,8 @@ def _merge(along, weight, rgb_sum, against, min_views, huber, independent, depth
 
 
 @njit(nogil=True, cache=True)
-def _median(values, n):  # type: ignore[no-untyped-def]
-    """Of the first n values, which are sorted in place."""
+def median(values, n):  # type: ignore[no-untyped-def]
+    """Of the first n values, at least one, which are sorted in place."""
     for i in range(1, n):
         value, j = values[i], i
         while j > 0 and values[j - 1] > value:

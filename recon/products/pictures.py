@@ -32,7 +32,8 @@ def write_preview(path: Path, renderer: MeshRenderer, orbit: Orbit, threads: int
 def write_turntable(path: Path, renderer: MeshRenderer, orbit: Orbit, length_s: float, work: Work) -> None:
     """An H.264 video that loops; pixels as the preview's. Frames are drawn side by side, while those before are encoded."""
     views = orbit.turn(max(2, round(length_s * TURNTABLE_FPS)), *TURNTABLE_SIZE)
-    first_seen = [min(number, _or(orbit.returns_at(number, len(views)), number)) for number in range(len(views))]
+    returns = [orbit.returns_at(number, len(views)) for number in range(len(views))]
+    first_seen = [number if other is None else min(number, other) for number, other in enumerate(returns)]
 
     def frames() -> Iterable[NDArray[np.uint8]]:
         drawn = in_order(renderer.render, [views[number] for number in sorted(set(first_seen))], min(work.threads, _AT_ONCE))
@@ -44,10 +45,6 @@ def write_turntable(path: Path, renderer: MeshRenderer, orbit: Orbit, length_s: 
             yield kept[first] if first in first_seen[number + 1 :] else kept.pop(first)
 
     write_video(path, frames(), TURNTABLE_FPS)
-
-
-def _or(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
 
 
 def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: int) -> None:

@@ -28,7 +28,7 @@ SWEEP_SOURCES = 4
 SWEEP_SIZES = 2
 """A view is swept at so many sizes at least: the half one costs an eighth, and shows the bare path that the whole one misses."""
 SWEEP_PAIRS = 10
-"""A sweep takes about as long as so many pairs."""
+"""That a sweep takes as long as, roughly: for the order of shards alone."""
 CUDA_SOURCES = 12
 LEAST_PAIRS = 2
 """A view with fewer pairs than this (the camera moved along its view) is swept instead."""

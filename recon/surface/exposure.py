@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, diags
 
+from recon.dense.fusion import median
 from recon.surface.linear import solve
 from recon.surface.mesh import face_neighbours
 from recon.surface.threads import in_parts
@@ -133,7 +134,9 @@ def _differ(
                 if known[f, k]:
                     out[f, k, c] = values[count] = rgb[f, k, c] * gains[photo[f, k], c]
                     count += 1
-            middle = _median(values, count)
+            if not count:
+                break
+            middle = np.float32(median(values, count))
             for k in range(photo.shape[1]):
                 if known[f, k]:
                     out[f, k, c] -= middle
@@ -157,22 +160,12 @@ def _judge(
                 red, green, blue = difference[f, k]
                 deviation[k] = values[count] = np.sqrt(red * red + green * green + blue * blue)
                 count += 1
-        limit = max(np.float32(_MIN_DEVIATION), np.float32(_DEVIATIONS) * _median(values, count))
+        if not count:
+            continue
+        limit = max(np.float32(_MIN_DEVIATION), np.float32(_DEVIATIONS) * np.float32(median(values, count)))
         for k in range(known.shape[1]):
             if known[f, k]:
                 foreign[f, k], possible[f, k] = deviation[k] > limit, deviation[k] > limit / 2
-
-
-@numba.njit(cache=True, nogil=True)
-def _median(values: NDArray[np.float32], count: int) -> np.float32:
-    """The median of the first few values, which are put in order; 0 of none."""
-    for n in range(1, count):
-        value, place = values[n], n
-        while place > 0 and values[place - 1] > value:
-            values[place] = values[place - 1]
-            place -= 1
-        values[place] = value
-    return (values[(count - 1) // 2] + values[count // 2]) / np.float32(2) if count else np.float32(0)
 
 
 @numba.njit(cache=True, nogil=True)

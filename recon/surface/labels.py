@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from recon.surface.mesh import components, face_neighbours
+from recon.surface.threads import in_parts
 from recon.surface.visibility import Candidates
 
 _SEAM_COST = 0.5  # of two neighbours with different photos, where a photo's own cost runs from 0 (best) to 1
@@ -50,19 +51,17 @@ def _propagate(photo: NDArray[np.int32], cost: NDArray[np.float32], neighbours: 
     # received[f, j, k]: what neighbour j says slot k of f costs, 0.._SEAM_COST
     received, sent = (np.zeros((faces, 3, slots), np.float32) for _ in range(2))
     belief, label = np.empty((faces, slots), np.float32), np.full(faces, -1, np.int32)
-    parts = [(faces * n // threads, faces * (n + 1) // threads) for n in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(_ROUNDS):
-            received, sent = sent, received
-            list(pool.map(lambda part: _believe(*part, cost, sent, belief), parts))  # noqa: B023
-            list(pool.map(lambda part: _send(*part, photo, neighbours, belief, sent, received), parts))  # noqa: B023
-        list(pool.map(lambda part: _believe(*part, cost, received, belief), parts))
+    for _ in range(_ROUNDS):
+        received, sent = sent, received
+        in_parts(partial(_believe, cost, sent, belief), faces, threads)
+        in_parts(partial(_send, photo, neighbours, belief, sent, received), faces, threads)
+    in_parts(partial(_believe, cost, received, belief), faces, threads)
     _decide(photo, belief, label)
     return label
 
 
 @numba.njit(cache=True, nogil=True)
-def _believe(first: int, last: int, cost: NDArray[np.float32], sent: NDArray[np.float32], belief: NDArray[np.float32]) -> None:
+def _believe(cost: NDArray[np.float32], sent: NDArray[np.float32], belief: NDArray[np.float32], first: int, last: int) -> None:
     for f in range(first, last):
         for k in range(cost.shape[1]):
             belief[f, k] = cost[f, k] + sent[f, 0, k] + sent[f, 1, k] + sent[f, 2, k]
@@ -70,13 +69,13 @@ def _believe(first: int, last: int, cost: NDArray[np.float32], sent: NDArray[np.
 
 @numba.njit(cache=True, nogil=True)
 def _send(
-    first: int,
-    last: int,
     photo: NDArray[np.int32],
     neighbours: NDArray[np.int32],
     belief: NDArray[np.float32],
     sent: NDArray[np.float32],
     received: NDArray[np.float32],
+    first: int,
+    last: int,
 ) -> None:
     slots = photo.shape[1]
     for f in range(first, last):
