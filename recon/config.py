@@ -135,6 +135,7 @@ class Mesh(Section):
         7.4, ge=0, description="rims whose expected error and spacing of points exceed so many times what is typical are cut away; 0: none"
     )
     max_hole: float = Field(0.02, ge=0, le=1, description="holes up to this width are closed, a share of the square root of the area")
+    max_flat_hole: float = Field(0.15, ge=0, le=1, description="the same amid what is flat, where nothing is seen behind the hole")
 
     @model_validator(mode="after")
     def _one_shape(self) -> Mesh:

@@ -25,6 +25,7 @@ from recon.surface.thin import Samples
 from recon.surface.trim import trim, without_islands
 
 _COLOUR_NEIGHBOURS = 8
+_MUCH_CLOSED = 0.05  # of the area: so much that no point supports is worth a warning
 _PART_FILE, _FACTS_FILE = "part.npz", "part.json"
 
 Job = Mapping[str, Any]
@@ -111,7 +112,7 @@ def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -
         "voxel": samples.voxel,
         "point_spacing": samples.spacing,
         "blocks": len(parts),
-        "warnings": _warnings(samples, open_edges if options.watertight else 0),
+        "warnings": _warnings(samples, open_edges if options.watertight else 0, facts.get("closed_share", 0.0)),
     }
     return mesh, summary
 
@@ -143,12 +144,14 @@ def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -
     if options.watertight:
         vertices, faces, unsupported = closed(surface, samples, threads)
         return vertices, faces, facts | {"unsupported_share": unsupported}
-    trimmed = trim(surface, samples, options.max_uncertainty, options.max_hole, threads)
+    trimmed = trim(surface, samples, options, threads)
     facts |= {
         "unsupported_share": trimmed.unsupported,
         "uncertain_share": trimmed.uncertain,
         "hole_width": trimmed.hole_width,
+        "flat_hole_width": trimmed.flat_hole_width,
         "holes_closed": trimmed.holes_closed,
+        "closed_share": trimmed.closed_share,
         "islands_removed": trimmed.islands_removed,
     }
     return surface.vertices, trimmed.faces, facts
@@ -175,8 +178,8 @@ def _dressed(vertices: NDArray[np.float64], faces: NDArray[np.int32], samples: S
     return TriMesh(vertices.astype(np.float32), faces, normals, np.clip(rgb + 0.5, 0, 255).astype(np.uint8))
 
 
-def _warnings(samples: Samples, gaps: int) -> list[str]:
-    """``gaps`` are the open edges of a mesh that should have none."""
+def _warnings(samples: Samples, gaps: int, closed_share: float) -> list[str]:
+    """``gaps`` are the open edges of a mesh that should have none; ``closed_share`` of its area lies in closed holes."""
     warnings = []
     if samples.unusable:
         warnings.append(f"{samples.unusable} of {samples.given} points had no finite place or normal and were left out")
@@ -184,4 +187,9 @@ def _warnings(samples: Samples, gaps: int) -> list[str]:
         warnings.append(f"{samples.far} points lie far from all others and were left out of the mesh")
     if gaps:
         warnings.append(f"the mesh was to be watertight and is not: {gaps} of its edges are open; other mesh.faces may close them")
+    if closed_share >= _MUCH_CLOSED:
+        warnings.append(
+            f"{100 * closed_share:.0f} % of the mesh lies in closed holes, where no point supports it; "
+            "mesh.max_flat_hole and mesh.max_hole say how wide they may be"
+        )
     return warnings

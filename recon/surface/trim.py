@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.surface.mesh import Edges, components, face_areas
+from recon.config import Mesh
+from recon.surface.holes import Laid, closable
+from recon.surface.mesh import components
 from recon.surface.poisson import Surface
 from recon.surface.support import support
 from recon.surface.thin import Samples
@@ -29,41 +31,46 @@ class Trimmed:
     uncertain: float
     """Share of the supported area that was cut away along its rims as too uncertain."""
     hole_width: float
-    """Holes no wider than this were closed, world units."""
+    """Holes no wider than this were closed, world units ..."""
+    flat_hole_width: float
+    """... and so wide ones amid what is flat."""
     holes_closed: int
+    closed_share: float
+    """Of the area that stays: what lies in closed holes."""
     islands_removed: int
 
 
-def trim(surface: Surface, samples: Samples, max_uncertainty: float, max_hole: float, threads: int = 1) -> Trimmed:
+def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) -> Trimmed:
     """The part of a surface that samples support, with small holes left closed and islands left out.
 
-    Along its rims, what is more than ``max_uncertainty`` times as uncertain as is typical goes too (0: all stays).
-    Holes are closed up to a width of ``max_hole`` times the square root of the supported area.
+    Along its rims, what is more than ``options.max_uncertainty`` times as uncertain as is typical goes too (0: all stays).
+    Holes are closed up to a width of ``options.max_hole`` times the square root of the supported area, amid what is flat up to
+    ``options.max_flat_hole`` times.
     """
-    areas = face_areas(surface.vertices, surface.faces)
+    laid = Laid.of(surface)
     held = support(surface, samples, threads)
     supported: NDArray[np.bool_] = np.asarray(held.near[surface.faces].all(axis=1))
-    edges = Edges.of(surface.faces)
-    pairs, of_pair = edges.face_pairs()
     lost = np.asarray(~supported)
-    width = max_hole * float(areas[~lost].sum()) ** 0.5
+    near_area = float(laid.areas[supported].sum())
+    width, flat_width = (share * near_area**0.5 for share in (options.max_hole, options.max_flat_hole))
     worst = held.uncertainty[surface.faces].max(axis=1)
-    typical = _typical(worst[supported], areas[supported])
-    if max_uncertainty:
-        uncertain = np.asarray(worst > max_uncertainty * typical)
-        # around a small hole lies the surface still: what is uncertain there is no rim
-        outer = lost & (_small_holes(surface, edges, pairs, of_pair, areas, lost, width) < 0)
-        lost = lost | _outskirts(edges, pairs, outer, uncertain)
-    closed = _small_holes(surface, edges, pairs, of_pair, areas, lost, width)
+    typical = _typical(worst[supported], laid.areas[supported])
+    if options.max_uncertainty:
+        uncertain = np.asarray(worst > options.max_uncertainty * typical)
+        # around a hole that is closed lies the surface still: what is uncertain there is no rim
+        outer = lost & (closable(laid, samples, lost, width, flat_width) < 0)
+        lost = lost | _outskirts(laid, outer, uncertain)
+    closed = closable(laid, samples, lost, width, flat_width)
     keep = ~lost | (closed >= 0)
-    large, islands = without_islands(pairs, areas, keep, np.asarray(worst <= _SURE * typical))
-    near_area = areas[supported].sum()
+    large, islands = without_islands(laid.pairs, laid.areas, keep, np.asarray(worst <= _SURE * typical))
     return Trimmed(
         surface.faces[large],
-        float(1 - near_area / areas.sum()),
-        float(areas[supported & lost].sum() / max(near_area, 1e-300)),
+        float(1 - near_area / laid.areas.sum()),
+        float(laid.areas[supported & lost].sum() / max(near_area, 1e-300)),
         width,
+        flat_width,
         len(np.unique(closed[closed >= 0])),
+        float(laid.areas[large & (closed >= 0)].sum() / max(laid.areas[large].sum(), 1e-300)),
         islands,
     )
 
@@ -94,43 +101,12 @@ def _typical(uncertainty: NDArray[np.float64], area: NDArray[np.float64]) -> flo
     return max(1.0, _AREA_SHARE * float(uncertainty[order][middle])) if len(order) else 1.0
 
 
-def _outskirts(edges: Edges, pairs: NDArray[np.int64], lost: NDArray[np.bool_], uncertain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _outskirts(laid: Laid, lost: NDArray[np.bool_], uncertain: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(F,) the uncertain faces that hang on a rim of the rest.
 
     An uncertain patch amid the surface is where the surface is hard to see, not where it ends.
     """
     thin = uncertain | lost
-    patch = components(pairs[thin[pairs].all(axis=1)], len(thin))
-    outer = lost | _at_border(edges)
+    patch = components(laid.pairs[thin[laid.pairs].all(axis=1)], len(thin))
+    outer = lost | laid.at_border()
     return ~lost & uncertain & (np.bincount(patch, outer & thin) > 0)[patch]
-
-
-def _at_border(edges: Edges) -> NDArray[np.bool_]:
-    """(F,) whether a face has an edge that no other face or more than one shares."""
-    return np.asarray((edges.faces[edges.of_face] != 2).any(axis=1))
-
-
-def _small_holes(
-    surface: Surface,
-    edges: Edges,
-    pairs: NDArray[np.int64],
-    of_pair: NDArray[np.int64],
-    areas: NDArray[np.float64],
-    lost: NDArray[np.bool_],
-    width: float,
-) -> NDArray[np.int32]:
-    """(F,) number of the small hole that a lost face fills, -1 elsewhere.
-
-    A hole is a patch of lost faces with kept ones all around it. It counts as small if its area is that of a disc of the
-    width at most, and if it is no larger than a disc with its rim: a sheet drawn over the hole, not a balloon blown out of it.
-    """
-    patch = components(pairs[lost[pairs].all(axis=1)], len(lost))
-    count = int(patch.max(initial=-1)) + 1
-    area = np.bincount(patch, np.where(lost, areas, 0), minlength=count)
-    reaches_border = np.bincount(patch, lost & _at_border(edges), minlength=count) > 0
-    rim_pair = lost[pairs[:, 0]] != lost[pairs[:, 1]]
-    ends = surface.vertices[edges.vertices[of_pair[rim_pair]]]
-    inner = np.where(lost[pairs[rim_pair, 0]], pairs[rim_pair, 0], pairs[rim_pair, 1])
-    rim = np.bincount(patch[inner], np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), minlength=count)
-    small = ~reaches_border & (area <= np.pi / 4 * width**2) & (area <= rim**2 / (4 * np.pi))
-    return np.where(lost & small[patch], patch, -1).astype(np.int32)
