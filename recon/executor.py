@@ -62,7 +62,7 @@ class LocalExecutor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop(at_once=error is not None)
+        self._stop()
 
     def run(self, run: Run, stages: Sequence[Stage]) -> list[str]:
         """Bring the given stages up to date, in order. Returns the names of those that had anything to do.
@@ -120,7 +120,7 @@ class LocalExecutor:
         """A worker died, and took its neighbours along: run what is left one by one, to see which shard it is."""
         log.warning("a worker process of stage '%s' died: its shards run again one by one", stage.name)
         for index in run.pending(stage):
-            self._stop(at_once=True)
+            self._stop()
             try:
                 self._run_shards(run, stage, [index], state)
             except BrokenProcessPool:
@@ -135,14 +135,13 @@ class LocalExecutor:
                 self._pool.submit(_get_ready)
         return self._pool
 
-    def _stop(self, at_once: bool) -> None:
+    def _stop(self) -> None:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        workers = list((pool._processes or {}).values())
-        if at_once:  # on an error or Ctrl-C nobody waits for a shard that takes minutes
-            for worker in workers:
-                worker.kill()
+        # at the end they are idle, and take half a second to leave by themselves; on an error nobody waits for a shard of minutes
+        for worker in list((pool._processes or {}).values()):
+            worker.kill()
         pool.shutdown(wait=True, cancel_futures=True)
         self._told = _context.Queue()  # a killed worker may have left its lock taken
 

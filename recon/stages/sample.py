@@ -14,7 +14,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.dense.view import Points
     from recon.surface.thin import thin
 
-    thin((Points.load(folder / "points.npz") for folder in inputs["fuse"]), config.mesh.max_points).save(out / SAMPLES_FILE)
+    parts = (Points.load(folder / "points.npz") for folder in inputs["fuse"])
+    thin(parts, config.mesh.max_points, work.threads).save(out / SAMPLES_FILE)
 
 
 stage = Stage("sample", ("fuse",), run, reads=("mesh",), memory_mb=2500, version=2)

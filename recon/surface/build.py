@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def lay_measured(views: Sequence[View], work: Work) -> Part:
 
 def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
     """The mesh that the parts make up, and what ``mesh.json`` says of it. Raises NoSurface."""
-    vertices, faces, facts = _cut(samples, parts, options, work.threads)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(lambda: samples.tree)  # all that follows asks for it: it is made while the parts are joined
+        vertices, faces, facts = _cut(samples, parts, options, work.threads)
     if not len(faces):
         raise NoSurface(
             f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from recon.surface.mesh import Edges, face_areas, split_bowties
 
-_FINISH = 1.5  # the exact decimation takes over at this many times the faces asked for
+_FINISH = 1.25  # the exact decimation takes over at this many times the faces asked for
 _BORDER_WEIGHT = 3.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numba
@@ -14,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from recon.dense.view import Points
 from recon.errors import NoSurface
+from recon.surface.threads import in_order
 
 MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
@@ -24,6 +26,8 @@ _FAR = 4.0  # ... and those outside so many times the cube of the others are lef
 _SPACING_QUERIES = 20_000
 _SPACING_NEIGHBOURS = 8
 _COLUMNS = 11
+_ROWS_A_THREAD = 100_000  # fewer are not worth another thread
+_KEYS_ASKED = 10_000  # for where to part rows among threads
 
 Table = NDArray[np.float32]
 """(N, 11) a sample a row: its weight, and the means of xyz, normal, rgb and sigma; all of a row lies in one place of memory."""
@@ -68,7 +72,7 @@ class Samples:
         return cKDTree(self.xyz)
 
 
-def thin(parts: Iterable[Points], max_points: int) -> Samples:
+def thin(parts: Iterable[Points], max_points: int, threads: int = 1) -> Samples:
     """The parts of a cloud as at most max_points samples.
 
     Never holds more than max_points samples and one part. Voxels grow by half an octave until the samples fit, from the
@@ -82,45 +86,58 @@ def thin(parts: Iterable[Points], max_points: int) -> Samples:
     for part in parts:
         rows = _rows(part)
         given, usable = given + len(part.xyz), usable + len(rows)
-        tables = [_binned(*tables, _binned(rows, voxel=voxel), voxel=voxel)] if voxel else [*tables, rows]
+        tables = [_binned(*tables, _binned(rows, voxel=voxel, threads=threads), voxel=voxel, threads=threads)] if voxel else [*tables, rows]
         while sum(map(len, tables)) > max_points:
-            voxel = voxel * _GROWTH if voxel else spacing_of(_places(*tables))
-            tables = [_binned(*tables, voxel=voxel)]
+            voxel = voxel * _GROWTH if voxel else spacing_of(_places(*tables), threads=threads)
+            tables = [_binned(*tables, voxel=voxel, threads=threads)]
     if sum(map(len, tables)) < MIN_POINTS:
         raise NoSurface(
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
-    near = _near(_places(*tables))
+    near = _near(_places(*tables), threads)
     far = int((~near).sum())
-    table = _denoised([table[kept] for table, kept in _split(tables, near)] if far else tables, voxel)
+    table = _denoised([table[kept] for table, kept in _split(tables, near)] if far else tables, voxel, threads)
     xyz, normal, rgb = (np.ascontiguousarray(table[:, first : first + 3]) for first in (1, 4, 7))
     xyz64 = xyz.astype(np.float64)
-    samples = Samples(
-        xyz64, _unit(normal), rgb, table[:, 0].copy(), table[:, 10].copy(), given, given - usable, far, voxel, spacing_of(xyz64)
-    )
-    _check_spread(samples.xyz)
-    return samples
+    _check_spread(xyz64)
+    spacing = spacing_of(xyz64, threads=threads)
+    return Samples(xyz64, _unit(normal), rgb, table[:, 0].copy(), table[:, 10].copy(), given, given - usable, far, voxel, spacing)
 
 
-def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None) -> float:
+def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None, threads: int = 1) -> float:
     """Distance between neighbours that a share of the places (N, 3) does not exceed."""
-    step = max(1, len(xyz) // _SPACING_QUERIES)
-    # few places are asked for: a tree that is made quickly will do
-    tree = tree or cKDTree(xyz, balanced_tree=False, compact_nodes=False)
-    distance = tree.query(xyz[::step], k=_SPACING_NEIGHBOURS + 1)[0][:, -1]
+    asked = xyz[:: max(1, len(xyz) // _SPACING_QUERIES)]
+
+    def neighbours(tree: cKDTree) -> NDArray[np.float64]:
+        return np.asarray(tree.query(asked, k=_SPACING_NEIGHBOURS + 1)[0])
+
+    if tree is not None:
+        distance = neighbours(tree)
+    else:  # few places are asked for: trees that are made quickly will do, one on each thread for a part of the places
+        parts = np.array_split(xyz, threads)
+        found = list(in_order(lambda part: neighbours(cKDTree(part, balanced_tree=False, compact_nodes=False)), parts, threads))
+        distance = np.sort(np.concatenate(found, axis=1), axis=1)
     extent = max(float(np.ptp(xyz[:, axis])) for axis in range(3))  # along an axis at a time: quicker by far
     # the disc to the k-th neighbour holds k points; coincident points still get a positive spacing
-    typical: float = float(np.quantile(distance, share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
+    typical: float = float(np.quantile(distance[:, _SPACING_NEIGHBOURS], share)) * (np.pi / _SPACING_NEIGHBOURS) ** 0.5
     return max(typical, extent * 1e-6)
 
 
-def _near(xyz: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _near(xyz: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
     """(N,) which places lie within some times the cube that nearly all of them fill."""
     strays = max(1, int(_STRAYS * len(xyz)))
-    low, high = (np.partition(xyz, at, axis=0)[at] for at in (strays, len(xyz) - 1 - strays))
-    reach = _FAR / 2 * float((high - low).max())
-    return np.asarray((np.abs(xyz - (low + high) / 2) <= reach).all(axis=1))
+    at = strays, len(xyz) - 1 - strays
+    ends = np.array(list(in_order(lambda axis: np.partition(xyz[:, axis], at)[list(at)], range(3), threads)))
+    near = np.empty(len(xyz), bool)
+    _mark_within(xyz, ends.mean(axis=1), _FAR / 2 * float(np.ptp(ends, axis=1).max()), near)
+    return near
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark_within(xyz: NDArray[np.float64], centre: NDArray[np.float64], reach: float, out: NDArray[np.bool_]) -> None:
+    for n in range(len(xyz)):
+        out[n] = abs(xyz[n, 0] - centre[0]) <= reach and abs(xyz[n, 1] - centre[1]) <= reach and abs(xyz[n, 2] - centre[2]) <= reach
 
 
 def _split(tables: list[Table], rows: NDArray[np.bool_]) -> Iterator[tuple[Table, NDArray[np.bool_]]]:
@@ -166,15 +183,22 @@ def _places(*tables: Table) -> NDArray[np.float64]:
     return np.concatenate([table[:, 1:4] for table in tables], out=xyz) if tables else xyz
 
 
-def _binned(*tables: Table, voxel: float) -> Table:
-    """One row a voxel: the mean of the rows whose places lie in it. Voxel 0 keeps all rows."""
+def _binned(*tables: Table, voxel: float, threads: int = 1) -> Table:
+    """One row a voxel: the mean of the rows whose places lie in it, in order of the voxels. Voxel 0 keeps all rows."""
     table = tables[0] if len(tables) == 1 else np.concatenate(tables)
     if not voxel or not table.size:
         return table
     keys = voxel_keys(table[:, 1:4], voxel)
-    order = np.argsort(keys, kind="stable")
-    binned: Table = _averaged(table, keys, order)
-    return binned
+    threads = min(threads, 1 + len(keys) // _ROWS_A_THREAD)
+    ends = np.quantile(keys[:: max(1, len(keys) // _KEYS_ASKED)], np.arange(1, threads) / threads, method="lower")
+
+    def between(part: tuple[int, int]) -> Table:
+        rows = np.flatnonzero((keys >= part[0]) & (keys < part[1]))
+        binned: Table = _averaged(table, keys, rows[np.argsort(keys[rows], kind="stable")])
+        return binned
+
+    bounds = [keys.min(), *ends, keys.max() + 1]
+    return np.concatenate(list(in_order(between, pairwise(bounds), threads)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -198,16 +222,16 @@ def _averaged(table: Table, keys: NDArray[np.int64], order: NDArray[np.int64]) -
     return out
 
 
-def _denoised(tables: list[Table], voxel: float) -> Table:
+def _denoised(tables: list[Table], voxel: float, threads: int) -> Table:
     """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
     table = tables[0] if len(tables) == 1 else np.concatenate(tables)
-    finest = max(voxel, spacing_of(_places(table)))
+    finest = max(voxel, spacing_of(_places(table), threads=threads))
     octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[:, 10] / finest, 1.0))).astype(np.int8)
     highest = int(octave.max())
     if not highest:
         return table
     parts = [table[octave == 0]]
-    parts += [_binned(table[octave == level], voxel=finest * 2.0**level) for level in range(1, highest + 1)]
+    parts += [_binned(table[octave == level], voxel=finest * 2.0**level, threads=threads) for level in range(1, highest + 1)]
     return np.concatenate(parts)
 
 

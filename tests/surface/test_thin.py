@@ -26,6 +26,15 @@ def test_large_cloud_in_parts_is_thinned_below_the_bound_and_noise_averages_out(
     assert (np.einsum("nc,nc->n", samples.normal, samples.xyz) > 0.95).all()
 
 
+def test_threads_change_nothing(rng):
+    parts = [ball_cloud(rng, 200_000, noise=0.01), ball_cloud(rng, 150_000, noise=0.02)]
+    one, three = (thin(parts, 300_000, threads=threads) for threads in (1, 3))
+    assert one.voxel > 0
+    assert one.spacing == three.spacing
+    for name in ("xyz", "normal", "rgb", "weight", "sigma"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
 def test_confident_points_weigh_more(rng):
     normal = np.tile([0.0, 0.0, 1.0], (3000, 1))
     xy = rng.uniform(-1, 1, (3000, 2))
