@@ -46,30 +46,6 @@ class Laid:
         return np.asarray((self.edges.faces[self.edges.of_face] != 2).any(axis=1))
 
 
-def closable(laid: Laid, samples: Samples, lost: NDArray[np.bool_], width: float, flat_width: float) -> NDArray[np.int32]:
-    """(F,) number of the hole that a lost face (F,) closes, -1 elsewhere.
-
-    A hole is a patch of lost faces with kept ones all around it, no larger than a disc with its rim: a sheet drawn over the
-    hole, not a balloon blown out of it. It may be closed if its area is that of a disc of the ``width`` at most; or of
-    ``flat_width`` where sheet and rim are flat and go on into each other, and no sample that faces the same way lies behind.
-    """
-    patch = components(laid.pairs[lost[laid.pairs].all(axis=1)], len(lost))
-    count = int(patch.max(initial=-1)) + 1
-    area = np.bincount(patch, np.where(lost, laid.areas, 0.0), minlength=count).astype(np.float64)
-    open_ended = np.bincount(patch, lost & laid.at_border(), minlength=count) > 0
-    rim = _Rim.of(laid, lost)
-    around = np.bincount(patch[rim.inside], rim.length, minlength=count).astype(np.float64)
-    sheet = ~open_ended & (area > 0) & (area <= around**2 / (4 * np.pi))
-    closed = sheet & (area <= np.pi / 4 * width**2)
-    wide = sheet & ~closed & (area <= np.pi / 4 * flat_width**2)
-    asked = lost & wide[patch]
-    wide &= _flat(laid, rim, patch, asked, area, around)
-    faces = np.flatnonzero(asked)
-    for hole in np.flatnonzero(wide):
-        closed[hole] = not _seen_through(laid, samples, faces[patch[faces] == hole])
-    return np.where(lost & closed[patch], patch, -1).astype(np.int32)
-
-
 @dataclass(frozen=True)
 class _Rim:
     """The edges between lost faces and kept ones."""
@@ -90,15 +66,66 @@ class _Rim:
         return cls(np.where(swapped, second, first), np.where(swapped, first, second), np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
 
 
-def _flat(
-    laid: Laid, rim: _Rim, patch: NDArray[np.int32], asked: NDArray[np.bool_], area: NDArray[np.float64], around: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """(patches,) whether the sheet and the faces around it are flat and face the same way; ``asked`` (F,) are the sheets' faces."""
-    faces = np.flatnonzero(asked)
-    sheet = _sums(patch[faces], laid.vectors[faces] / 2, len(area)) / np.maximum(area, 1e-300)[:, None]
-    at = np.flatnonzero(asked[rim.inside])
-    unit = laid.vectors[rim.outside[at]] / np.maximum(2 * laid.areas[rim.outside[at]], 1e-300)[:, None]
-    beside = _sums(patch[rim.inside[at]], unit * rim.length[at, None], len(area)) / np.maximum(around, 1e-300)[:, None]
+@dataclass(frozen=True)
+class Holes:
+    """Patches of lost faces, numbered; kept faces are patches of their own."""
+
+    lost: NDArray[np.bool_]
+    """(F,)"""
+    patch: NDArray[np.int32]
+    """(F,) number."""
+    area: NDArray[np.float64]
+    """(patches,)"""
+    rim: _Rim
+    around: NDArray[np.float64]
+    """(patches,) length of the rim."""
+    sheet: NDArray[np.bool_]
+    """(patches,) whether kept faces lie all around and the patch is no larger than a disc with its rim: a sheet drawn over a
+    hole, not a balloon blown out of it."""
+
+    @classmethod
+    def of(cls, laid: Laid, lost: NDArray[np.bool_]) -> Holes:
+        patch = components(laid.pairs[lost[laid.pairs].all(axis=1)], len(lost))
+        count = int(patch.max(initial=-1)) + 1
+        area = np.bincount(patch, np.where(lost, laid.areas, 0.0), minlength=count).astype(np.float64)
+        open_ended = np.bincount(patch, lost & laid.at_border(), minlength=count) > 0
+        rim = _Rim.of(laid, lost)
+        around = np.bincount(patch[rim.inside], rim.length, minlength=count).astype(np.float64)
+        return cls(lost, patch, area, rim, around, ~open_ended & (area > 0) & (area <= around**2 / (4 * np.pi)))
+
+    def up_to(self, width: float) -> NDArray[np.bool_]:
+        """(patches,) which are sheets of the area of a disc of that width at most."""
+        return np.asarray(self.sheet & (self.area <= np.pi / 4 * width**2))
+
+    def faces(self, patches: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(F,) the lost faces of some patches."""
+        return np.asarray(self.lost & patches[self.patch])
+
+
+def closable(laid: Laid, samples: Samples, holes: Holes, width: float, flat_width: float) -> NDArray[np.bool_]:
+    """(patches,) which holes may be closed by their sheets.
+
+    Those up to the ``width``; and those up to ``flat_width`` where sheet and rim are flat and go on into each other, and no
+    sample that faces the same way lies behind.
+    """
+    closed = holes.up_to(width)
+    wide = holes.up_to(flat_width) & ~closed
+    faces = np.flatnonzero(holes.faces(wide))
+    for hole in np.flatnonzero(wide & _flat(laid, holes, faces)):
+        closed[hole] = not _seen_through(laid, samples, faces[holes.patch[faces] == hole])
+    return closed
+
+
+def _flat(laid: Laid, holes: Holes, faces: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(patches,) whether the sheet and the kept faces around it are flat and face the same way; told for the patches of ``faces``."""
+    patch, count = holes.patch, len(holes.area)
+    sheet = _sums(patch[faces], laid.vectors[faces] / 2, count) / np.maximum(holes.area, 1e-300)[:, None]
+    asked = np.zeros(count, bool)
+    asked[patch[faces]] = True
+    at = np.flatnonzero(asked[patch[holes.rim.inside]])
+    outside = holes.rim.outside[at]
+    unit = laid.vectors[outside] / np.maximum(2 * laid.areas[outside], 1e-300)[:, None]
+    beside = _sums(patch[holes.rim.inside[at]], unit * holes.rim.length[at, None], count) / np.maximum(holes.around, 1e-300)[:, None]
     flatness, flatness_beside = np.linalg.norm(sheet, axis=1), np.linalg.norm(beside, axis=1)
     along = np.einsum("pc,pc->p", sheet, beside) >= _SAME_WAY * flatness * flatness_beside
     return np.asarray((flatness >= _FLAT_SHEET) & (flatness_beside >= _FLAT_RIM) & along)

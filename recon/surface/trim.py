@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.config import Mesh
-from recon.surface.holes import Laid, closable
+from recon.surface.holes import Holes, Laid, closable
 from recon.surface.mesh import components
 from recon.surface.poisson import Surface
 from recon.surface.support import support
@@ -18,6 +18,8 @@ _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an is
 _SURE_ISLAND_SHARE = 0.001  # ... but for one as well measured as the rest: a figure in a niche hangs on nothing that is seen
 _SURE = 2.0  # up to so many times what is typical the median of an island counts as that
 _AREA_SHARE = 1 / 3  # measured: 0.9 on fountain-P11 (one distance), 5 on karma.mp4 (along a cliff), over the median sample
+
+_AMID = 0.25  # width of a hole, over the root of the area, up to which it is one amid the surface
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) ->
     typical = _typical(worst[supported], laid.areas[supported])
     if options.max_uncertainty:
         uncertain = np.asarray(worst > options.max_uncertainty * typical)
-        # around a hole that is closed lies the surface still: what is uncertain there is no rim
-        outer = lost & (closable(laid, samples, lost, width, flat_width) < 0)
-        lost = lost | _outskirts(laid, outer, uncertain)
-    closed = closable(laid, samples, lost, width, flat_width)
-    keep = ~lost | (closed >= 0)
+        holes = Holes.of(laid, lost)
+        # around a hole amid the surface lies the surface still: what is uncertain there is no rim
+        lost = lost | _outskirts(laid, holes.faces(~holes.up_to(_AMID * near_area**0.5)), uncertain)
+    holes = Holes.of(laid, lost)
+    closed = closable(laid, samples, holes, width, flat_width)
+    filled = holes.faces(closed)
+    keep = ~lost | filled
     large, islands = without_islands(laid.pairs, laid.areas, keep, np.asarray(worst <= _SURE * typical))
     return Trimmed(
         surface.faces[large],
@@ -69,8 +73,8 @@ def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) ->
         float(laid.areas[supported & lost].sum() / max(near_area, 1e-300)),
         width,
         flat_width,
-        len(np.unique(closed[closed >= 0])),
-        float(laid.areas[large & (closed >= 0)].sum() / max(laid.areas[large].sum(), 1e-300)),
+        int(closed.sum()),
+        float(laid.areas[large & filled].sum() / max(laid.areas[large].sum(), 1e-300)),
         islands,
     )
 
