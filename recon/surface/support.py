@@ -14,7 +14,7 @@ from recon.surface.thin import Samples, spacing_of
 
 _NEIGHBOURS = 12
 _REACH = 1.05  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
-_SPARSE = 0.994  # local spacings count up to this quantile
+_SPARSE = 0.99  # local spacings count up to this quantile
 _REACH_CELLS = 0.7  # ... and so many octree cells
 _QUERIES = 20_000
 _SPAN = (
