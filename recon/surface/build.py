@@ -85,9 +85,7 @@ def lay_measured(views: Sequence[View], work: Work) -> Part:
 
 def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -> tuple[TriMesh, dict[str, Any]]:
     """The mesh that the parts make up, and what ``mesh.json`` says of it. Raises NoSurface."""
-    with ThreadPoolExecutor(1) as beside:
-        beside.submit(lambda: samples.tree)  # all that follows asks for it: it is made while the parts are joined
-        vertices, faces, facts = _cut(samples, parts, options, work.threads)
+    vertices, faces, facts = _cut(samples, parts, options, work.threads)
     if not len(faces):
         raise NoSurface(
             f"no part of the surface lies near the {len(samples.xyz)} points of the dense cloud",
@@ -142,7 +140,9 @@ def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -
     """What stays of the surface that was laid."""
     if options.mode != "3d":
         return parts[0].vertices, parts[0].faces, dict(parts[0].facts)
-    surface = _joined(parts)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(lambda: samples.tree)  # all that follows asks for it
+        surface = _joined(parts)
     facts: dict[str, Any] = {"poisson_depth": surface.depth, "cell": surface.cell}
     if options.watertight:
         vertices, faces, unsupported = closed(surface, samples, threads)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from recon.surface.mesh import Edges, components, face_vectors
+from recon.surface.mesh import Edges, components, face_areas, face_vectors
 from recon.surface.poisson import Surface
 from recon.surface.thin import Samples
 
@@ -26,8 +26,6 @@ class Laid:
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.int32]
-    vectors: NDArray[np.float64]
-    """(F, 3) normals of faces, twice their area long."""
     areas: NDArray[np.float64]
     """(F,)"""
     edges: Edges
@@ -38,8 +36,12 @@ class Laid:
 
     @classmethod
     def of(cls, surface: Surface) -> Laid:
-        edges, vectors = Edges.of(surface.faces), face_vectors(surface.vertices, surface.faces)
-        return cls(surface.vertices, surface.faces, vectors, np.linalg.norm(vectors, axis=1) / 2, edges, *edges.face_pairs())
+        edges = Edges.of(surface.faces)
+        return cls(surface.vertices, surface.faces, face_areas(surface.vertices, surface.faces), edges, *edges.face_pairs())
+
+    def vectors(self, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(N, 3) normals of some faces (N,), as long as their area."""
+        return face_vectors(self.vertices, self.faces[faces]) / 2
 
     def at_border(self) -> NDArray[np.bool_]:
         """(F,) whether a face has an edge that no other face or more than one shares."""
@@ -111,20 +113,18 @@ def closable(laid: Laid, samples: Samples, holes: Holes, width: float, flat_widt
     closed = holes.up_to(width)
     wide = holes.up_to(flat_width) & ~closed
     faces = np.flatnonzero(holes.faces(wide))
-    for hole in np.flatnonzero(wide & _flat(laid, holes, faces)):
+    for hole in np.flatnonzero(wide & _flat(laid, holes, wide, faces)):
         closed[hole] = not _seen_through(laid, samples, faces[holes.patch[faces] == hole])
     return closed
 
 
-def _flat(laid: Laid, holes: Holes, faces: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(patches,) whether the sheet and the kept faces around it are flat and face the same way; told for the patches of ``faces``."""
+def _flat(laid: Laid, holes: Holes, asked: NDArray[np.bool_], faces: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(patches,) whether the sheet and the kept faces around it are flat and face the same way; of those ``asked``, with their faces."""
     patch, count = holes.patch, len(holes.area)
-    sheet = _sums(patch[faces], laid.vectors[faces] / 2, count) / np.maximum(holes.area, 1e-300)[:, None]
-    asked = np.zeros(count, bool)
-    asked[patch[faces]] = True
+    sheet = _sums(patch[faces], laid.vectors(faces), count) / np.maximum(holes.area, 1e-300)[:, None]
     at = np.flatnonzero(asked[patch[holes.rim.inside]])
     outside = holes.rim.outside[at]
-    unit = laid.vectors[outside] / np.maximum(2 * laid.areas[outside], 1e-300)[:, None]
+    unit = laid.vectors(outside) / np.maximum(laid.areas[outside], 1e-300)[:, None]
     beside = _sums(patch[holes.rim.inside[at]], unit * holes.rim.length[at, None], count) / np.maximum(holes.around, 1e-300)[:, None]
     flatness, flatness_beside = np.linalg.norm(sheet, axis=1), np.linalg.norm(beside, axis=1)
     along = np.einsum("pc,pc->p", sheet, beside) >= _SAME_WAY * flatness * flatness_beside
@@ -144,7 +144,7 @@ def _seen_through(laid: Laid, samples: Samples, faces: NDArray[np.int64]) -> boo
     step = max(1, len(samples.xyz) // _LOOKERS)
     xyz, normal = samples.xyz[::step], samples.normal[::step]
     area = laid.areas[faces].sum()
-    towards = laid.vectors[faces].sum(axis=0)
+    towards = laid.vectors(faces).sum(axis=0)
     towards /= max(np.linalg.norm(towards), 1e-300)
     middles = laid.vertices[laid.faces[faces]].mean(axis=1)
     behind = (middles.mean(axis=0) - xyz) @ towards > _BEHIND * np.sqrt(area)

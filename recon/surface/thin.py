@@ -115,7 +115,7 @@ def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | Non
     if tree is not None:
         distance = neighbours(tree)
     else:  # few places are asked for: trees that are made quickly will do, one on each thread for a part of the places
-        parts = np.array_split(xyz, threads)
+        parts = np.array_split(xyz, _worth(threads, len(xyz)))
         found = list(in_order(lambda part: neighbours(cKDTree(part, balanced_tree=False, compact_nodes=False)), parts, threads))
         distance = np.sort(np.concatenate(found, axis=1), axis=1)
     extent = max(float(np.ptp(xyz[:, axis])) for axis in range(3))  # along an axis at a time: quicker by far
@@ -132,6 +132,11 @@ def _near(xyz: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
     near = np.empty(len(xyz), bool)
     _mark_within(xyz, ends.mean(axis=1), _FAR / 2 * float(np.ptp(ends, axis=1).max()), near)
     return near
+
+
+def _worth(threads: int, rows: int) -> int:
+    """How many of the threads are worth it for so many rows."""
+    return min(threads, 1 + rows // _ROWS_A_THREAD)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -189,7 +194,7 @@ def _binned(*tables: Table, voxel: float, threads: int = 1) -> Table:
     if not voxel or not table.size:
         return table
     keys = voxel_keys(table[:, 1:4], voxel)
-    threads = min(threads, 1 + len(keys) // _ROWS_A_THREAD)
+    threads = _worth(threads, len(keys))
     ends = np.quantile(keys[:: max(1, len(keys) // _KEYS_ASKED)], np.arange(1, threads) / threads, method="lower")
 
     def between(part: tuple[int, int]) -> Table:

@@ -18,7 +18,6 @@ _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an is
 _SURE_ISLAND_SHARE = 0.001  # ... but for one as well measured as the rest: a figure in a niche hangs on nothing that is seen
 _SURE = 2.0  # up to so many times what is typical the median of an island counts as that
 _AREA_SHARE = 1 / 3  # measured: 0.9 on fountain-P11 (one distance), 5 on karma.mp4 (along a cliff), over the median sample
-
 _AMID = 0.25  # width of a hole, over the root of the area, up to which it is one amid the surface
 
 
