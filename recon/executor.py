@@ -57,6 +57,7 @@ class LocalExecutor:
         self.log_file = log_file
         self._pool: ProcessPoolExecutor | None = None
         self._told: Queue[tuple[str, int, float, str]] = _context.Queue()
+        self._running: Any = _context.Value("i", 1, lock=False)
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -108,6 +109,7 @@ class LocalExecutor:
         while True:
             while len(running) < at_once and (index := next(waiting, None)) is not None:
                 running.add(pool.submit(_run_shard, run, stage.name, index, work))
+            self._running.value = max(1, len(running))
             if not running:
                 return
             finished, running = wait(running, timeout=_TICK_S, return_when=FIRST_COMPLETED)
@@ -129,7 +131,10 @@ class LocalExecutor:
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.machine.cores, _context, _start_worker, (self._told, os.getpid(), self.log_file, self.machine.cores)
+                self.machine.cores,
+                _context,
+                _start_worker,
+                (self._told, self._running, os.getpid(), self.log_file, self.machine.cores),
             )
             for _ in range(min(self.machine.cores, _READY_AT_ONCE)):
                 self._pool.submit(_get_ready)
@@ -192,10 +197,11 @@ def _crash(stage: Stage, index: int, run: Run, machine: Machine) -> StageCrashed
 
 
 _tell_parent: Callable[[str, int, float, str], None] = lambda *_: None  # noqa: E731
+_cores_left: Callable[[], int] = lambda: 1  # noqa: E731
 
 
-def _start_worker(told: Queue[tuple[str, int, float, str]], parent: int, log_file: Path | None, cores: int) -> None:
-    global _tell_parent
+def _start_worker(told: Queue[tuple[str, int, float, str]], running: Any, parent: int, log_file: Path | None, cores: int) -> None:
+    global _tell_parent, _cores_left
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
     _die_with(parent)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -212,6 +218,7 @@ def _start_worker(told: Queue[tuple[str, int, float, str]], parent: int, log_fil
 
     told.cancel_join_thread()
     _tell_parent = tell
+    _cores_left = lambda: max(1, cores // running.value)  # noqa: E731
 
 
 def _die_with(parent: int) -> None:
@@ -252,7 +259,7 @@ def _run_shard(run: Run, name: str, index: int, work: Work) -> int:
         _tell_parent(name, index, min(1.0, max(0.0, fraction)), message)
 
     with threadpool_limits(limits=work.threads):
-        run.run_shard(stage, index, Work(work.seed, work.threads, _device() if stage.gpu else "cpu", tell))
+        run.run_shard(stage, index, Work(work.seed, work.threads, _device() if stage.gpu else "cpu", tell, _cores_left))
     return index
 
 

@@ -22,15 +22,27 @@ def _silent(fraction: float, message: str = "") -> None:
     pass
 
 
+def one() -> int:
+    """As many cores, or threads, as there are at least."""
+    return 1
+
+
 @dataclass(frozen=True)
 class Work:
     """What a shard may use: none of it changes the result, but for the seed."""
 
     seed: int = 0
     threads: int = 1
+    """For the shard as it begins."""
     device: str = "cpu"
     tell: Callable[..., None] = _silent
     """``tell(fraction, message="")`` reports progress, fraction in 0..1."""
+    cores_left: Callable[[], int] = one
+    """How many cores the shards that still run beside this one leave to it."""
+
+    def threads_now(self) -> int:
+        """For long loops, asked again and again: the last shard of a stage has all cores to itself."""
+        return max(self.threads, self.cores_left())
 
 
 def whole(config: Config, inputs: Inputs) -> list[Shard]:

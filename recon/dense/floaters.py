@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.threads import in_order
+
 FLOATER_CELL = 8
 FLOATER_POINTS = 6
 """A surface fills a cell of FLOATER_CELL point spacings with some 64 points; cells with fewer than these float."""
@@ -15,29 +17,26 @@ A surface fills such a cell with some 256."""
 AT_ONCE = 1 << 20
 
 
-def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32], sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32], sure: NDArray[np.bool_], threads: int = 1) -> NDArray[np.bool_]:
     """(N,) whether a point has too few others around it, for the ``spacing`` (N,) that is expected there.
 
     One that is not ``sure`` (N,) needs more of them, sure or not.
     """
-    found = _lonely(xyz, spacing, FLOATER_CELL, FLOATER_POINTS)
-    return found if sure.all() else found | (~sure & _lonely(xyz, spacing, UNSURE_CELL, UNSURE_POINTS))
+    kinds = [(FLOATER_CELL, FLOATER_POINTS)] if sure.all() else [(FLOATER_CELL, FLOATER_POINTS), (UNSURE_CELL, UNSURE_POINTS)]
+    # counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner
+    grids = [(size, least, shift) for size, least in kinds for shift in (0.0, 0.5)]
+    sparse = list(in_order(lambda grid: _in_sparse_cells(xyz, spacing, *grid), grids, threads))
+    found = sparse[0] & sparse[1]
+    return found if len(sparse) == 2 else found | (~sure & sparse[2] & sparse[3])
 
 
-def _lonely(xyz: NDArray[np.float32], spacing: NDArray[np.float32], size: int, least: int) -> NDArray[np.bool_]:
-    """(N,) whether a point's cell, ``size`` spacings wide, holds fewer than ``least``.
-
-    Counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner.
-    """
-    lonely = np.ones(len(xyz), np.bool_)
-    for shift in (0.0, 0.5):
-        bands = [slice(start, start + AT_ONCE) for start in range(0, max(1, len(xyz)), AT_ONCE)]
-        key = np.concatenate([_cells(xyz[band], spacing[band], size, shift) for band in bands])
-        ordered = np.append(np.sort(key), np.full(least, np.iinfo(np.int64).max))
-        for band in bands:
-            # a cell has enough points if it holds the one that far behind its first, in order
-            lonely[band] &= ordered[np.searchsorted(ordered, key[band]) + least - 1] != key[band]
-    return lonely
+def _in_sparse_cells(xyz: NDArray[np.float32], spacing: NDArray[np.float32], size: int, least: int, shift: float) -> NDArray[np.bool_]:
+    """(N,) whether a point's cell, ``size`` spacings wide, holds fewer than ``least``."""
+    bands = [slice(start, start + AT_ONCE) for start in range(0, max(1, len(xyz)), AT_ONCE)]
+    key = np.concatenate([_cells(xyz[band], spacing[band], size, shift) for band in bands])
+    ordered = np.append(np.sort(key), np.full(least, np.iinfo(np.int64).max))
+    # a cell has enough points if it holds the one that far behind its first, in order
+    return np.concatenate([ordered[np.searchsorted(ordered, key[band]) + least - 1] != key[band] for band in bands])
 
 
 def _cells(xyz: NDArray[np.float32], spacing: NDArray[np.float32], size: int, shift: float) -> NDArray[np.int64]:

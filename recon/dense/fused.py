@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from recon.dense.view import Points, View
+from recon.threads import in_order
 
 SCATTER = 1.72
 """Variance of a point per variance of the mean of its views, were they independent. They are not: a pair gives both its views
@@ -92,12 +93,12 @@ class Fused:
         return cls(depth, variance, information, count, against, np.zeros((*size, 3), np.uint8), np.ones(size, np.bool_))
 
 
-def make_points(reference: Seen, fused: Fused, agreement: Agreement) -> Points:
+def make_points(reference: Seen, fused: Fused, agreement: Agreement, threads: int = 1) -> Points:
     """The points that the view makes, by bands of rows: one takes a hundred bytes and more until it is made."""
     parts, noises, kept = [], [], []
     rows = max(1, BAND_PX // fused.depth.shape[1])
-    for first in range(0, len(fused.depth), rows):
-        points, noise = _band_points(reference, fused, agreement, first, rows)
+    bands = range(0, len(fused.depth), rows)
+    for points, noise in in_order(lambda first: _band_points(reference, fused, agreement, first, rows), bands, threads):
         keep = (points.views >= agreement.min_views) | (points.confidence >= agreement.pair_confidence)
         parts.append(points.take(keep))
         noises.append(noise)

@@ -8,7 +8,9 @@ neighbour that agrees, and is sure enough to keep it, sees it at finer resolutio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 
 from recon.dense.fused import Agreement, Fused, Seen, make_points, ray_from_pixel
 from recon.dense.view import Points
+from recon.stage import one
+from recon.threads import in_parts
 
 INDEPENDENT = 6
 """More views than this do not lower it further: what all of them smooth away, another does not bring back."""
@@ -30,41 +34,77 @@ OWNS = 100
 SEAM = 1.003
 """Where two views are this close to equally fine both make the point: each rounds for itself, and a seam must not stay open."""
 
-Neighbours = Callable[[], Iterable[tuple[int, Seen]]]
-"""Gives the neighbours with their index in image order, once a band: each may be let go before the next."""
+Look = Callable[[int], Seen]
+"""Gives a view by its index in image order, once a band: it may be let go before the next."""
 
 
-def fuse_view(index: int, reference: Seen, neighbours: Neighbours, agreement: Agreement) -> Points:
-    """The points that the reference view (``index`` in image order) is the one to make."""
+def fuse_view(index: int, neighbours: Sequence[int], look: Look, agreement: Agreement, threads: Callable[[], int] = one) -> Points:
+    """The points that the view ``index`` in image order is the one to make, on as many ``threads`` as there are at each step."""
+    reference = look(index)
     height, width = reference.depth.shape
     fused = Fused.nothing(height, width)
     rows = max(1, BAND_PX // width)
+    room = _Said.room(1 + len(neighbours), min(rows, height), width)
     for first in range(0, height, rows):
-        _fuse_band(index, reference, neighbours, agreement, slice(first, min(first + rows, height)), fused)
+        said = room.begin(reference, slice(first, min(first + rows, height)))
+        for n, other in enumerate(neighbours, 1):
+            in_parts(partial(said.ask, n, reference, look(other), other < index, agreement, fused), said.rows, threads())
+        in_parts(partial(said.merge, max(2, agreement.min_views - 1), fused), said.rows, threads())
     _drop_speckles(fused.depth)
-    return make_points(reference, fused, agreement)
+    return make_points(reference, fused, agreement, threads())
 
 
-def _fuse_band(index: int, reference: Seen, neighbours: Neighbours, agreement: Agreement, band: slice, fused: Fused) -> None:
-    depth = np.ascontiguousarray(reference.depth[band])
-    own = np.asarray(reference.confidence[band] / np.float32(255), np.float32)
-    along, weight = [depth], [own]
-    rgb_sum = reference.rgb[band] * own[..., None]
-    for j, other in neighbours():
-        there, back = _pixel_to_pixel(reference, other), _pixel_to_pixel(other, reference)
-        said, trusted = np.zeros_like(depth), np.zeros_like(depth)
+@dataclass(frozen=True)
+class _Said:
+    """What the views say of a band of the reference's rows; the reference itself comes first."""
+
+    start: int
+    depth: NDArray[np.float32]
+    """(K, h, w) along the reference's rays, 0 where a view does not agree."""
+    weight: NDArray[np.float32]
+    rgb_sum: NDArray[np.float32]
+    """(h, w, 3) of all views, by weight."""
+
+    @classmethod
+    def room(cls, views: int, height: int, width: int) -> _Said:
+        """Memory for all bands in turn: fresh memory for each takes longer than what is done in it."""
+        depth, weight = (np.empty((views, height, width), np.float32) for _ in range(2))
+        return cls(0, depth, weight, np.empty((height, width, 3), np.float32))
+
+    @property
+    def rows(self) -> int:
+        return len(self.rgb_sum)
+
+    def begin(self, reference: Seen, band: slice) -> _Said:
+        """In the same memory, with what the reference says."""
+        rows = band.stop - band.start
+        said = _Said(band.start, self.depth[:, :rows], self.weight[:, :rows], self.rgb_sum[:rows])
+        said.depth[0] = reference.depth[band]
+        np.divide(reference.confidence[band], np.float32(255), out=said.weight[0])
+        np.multiply(reference.rgb[band], said.weight[0, ..., None], out=said.rgb_sum)
+        return said
+
+    def ask(
+        self, n: int, reference: Seen, other: Seen, other_first: bool, agreement: Agreement, fused: Fused, first: int, last: int
+    ) -> None:
+        """What the n-th view says of some rows of the band."""
+        part, whole = slice(first, last), slice(self.start + first, self.start + last)
         _collect(
-            depth, other.depth, other.confidence, other.rgb, *there, *back, band.start,
+            self.depth[0, part], other.depth, other.confidence, other.rgb,
+            *_pixel_to_pixel(reference, other), *_pixel_to_pixel(other, reference), whole.start,
             (other.view.center - reference.view.center) @ reference.view.R.T, ray_from_pixel(reference.K),
-            reference.K[0, 0], other.K[0, 0], j < index, agreement.max_depth_error, agreement.max_reproj_error_px,
-            said, trusted, rgb_sum, fused.against[band], fused.information[band], fused.owned[band],
+            reference.K[0, 0], other.K[0, 0], other_first, agreement.max_depth_error, agreement.max_reproj_error_px,
+            self.depth[n, part], self.weight[n, part], self.rgb_sum[part],
+            fused.against[whole], fused.information[whole], fused.owned[whole],
         )  # fmt: skip
-        along.append(said)
-        weight.append(trusted)
-    _merge(
-        np.stack(along), np.stack(weight), rgb_sum, fused.against[band], max(2, agreement.min_views - 1), HUBER, INDEPENDENT,
-        fused.depth[band], fused.variance[band], fused.count[band], fused.rgb[band],
-    )  # fmt: skip
+
+    def merge(self, least: int, fused: Fused, first: int, last: int) -> None:
+        """The mean of all that was said of some rows of the band."""
+        part, whole = slice(first, last), slice(self.start + first, self.start + last)
+        _merge(
+            self.depth[:, part], self.weight[:, part], self.rgb_sum[part], fused.against[whole], least, HUBER, INDEPENDENT,
+            fused.depth[whole], fused.variance[whole], fused.count[whole], fused.rgb[whole],
+        )  # fmt: skip
 
 
 def _pixel_to_pixel(source: Seen, target: Seen) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,12 +120,13 @@ def _collect(  # type: ignore[no-untyped-def]
     depth, other_depth, other_confidence, other_rgb, there, there_shift, back, back_shift, first_row, baseline, ray, focal, other_focal,
     other_first, max_depth_error, max_reproj_error_px, said, trusted, rgb_sum, against, information, owned,
 ):  # fmt: skip
-    """What one other view says of each pixel of a band: ``said`` the depth along the pixel's ray where it agrees, else 0."""
+    """What one other view says of each pixel of some rows: ``said`` the depth along the pixel's ray where it agrees, else 0."""
     height, width = depth.shape
     other_height, other_width = other_depth.shape
     for y in range(height):
         row = y + first_row
         for x in range(width):
+            said[y, x] = trusted[y, x] = 0
             z = np.float64(depth[y, x])
             if not z > 0:
                 continue

@@ -15,7 +15,7 @@ from PIL import Image
 from recon.products.render import MeshRenderer
 from recon.products.viewpoint import Orbit
 from recon.stage import Work
-from recon.surface.threads import in_order
+from recon.threads import in_order
 
 PREVIEW_SIZE = (1600, 900)
 TURNTABLE_SIZE = (960, 540)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recon.capture.pixels import read_rgb
 from recon.products.raster import Pyramid, Samples, draw, mip_levels, to_camera
 from recon.products.textured import TexturedMesh
-from recon.surface.threads import in_parts
+from recon.threads import in_parts
 
 _SUPERSAMPLING = 2  # samples a pixel in each direction: edges and fine texture do not flicker
 _MAX_PAGE_PX = 4096

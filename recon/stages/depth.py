@@ -91,6 +91,8 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
 
 def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard: Shard, out: Path, work: Work) -> list[dict[str, Any]]:
     """Writes the depth of the shard's views, each as soon as its last pair is matched; rows of ``depth.json``."""
+    import cv2
+
     pairs = [tuple(pair) for pair in shard["pairs"]]
     last = {view: n for n, pair in enumerate(pairs) for view in pair}
     steps = len(pairs) + len(shard["sweeps"])
@@ -100,6 +102,7 @@ def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard
             block.sweep(i, sources)
             work.tell((n + 1) / steps)
         for n, (i, j) in enumerate(pairs):
+            cv2.setNumThreads(work.threads_now())
             block.match(i, j)
             for view in (i, j):
                 if last[view] == n:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,14 +64,14 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
         for n, (i, others) in enumerate(zip(shard["views"], shard["neighbours"], strict=True)):
             least = max(2, min(config.fuse.min_views, len(others) + 1))
             agreement = Agreement(least, config.fuse.pair_confidence, config.fuse.max_depth_error, config.fuse.max_reproj_error_px)
-            parts.append(fuse_view(i, maps.open(i), partial(maps.each, others), agreement))
+            parts.append(fuse_view(i, others, maps.open, agreement, work.threads_now))
             spacings.append(spacing(parts[-1].xyz, maps.open(i)))
             sure.append(parts[-1].views >= least)
             maps.keep_only({view for later in range(n + 1, len(shard["views"])) for view in _needed(shard, later)})
             work.tell((n + 1) / len(shard["views"]))
     points = Points.concatenate(parts)
     parts.clear()
-    points = points.take(~floating(points.xyz, np.concatenate(spacings), np.concatenate(sure)))
+    points = points.take(~floating(points.xyz, np.concatenate(spacings), np.concatenate(sure), work.threads_now()))
     if shard["shards"] == 1:
         check_not_empty(points)
     points.save(out / "points.npz")
@@ -103,11 +102,6 @@ class _Maps:
             self._write(i)
         depth, confidence, rgb = (np.asarray(np.load(self._file(i, kind), mmap_mode="r")) for kind in ("depth", "confidence", "rgb"))
         return Seen(self._views[i], depth, confidence, rgb, np.load(self._file(i, "K")))
-
-    def each(self, indices: Sequence[int]) -> Iterator[tuple[int, Seen]]:
-        """One after the other: a map's pages are let go with it."""
-        for i in indices:
-            yield i, self.open(i)
 
     def keep_only(self, indices: set[int]) -> None:
         """Removes the files of all other views."""

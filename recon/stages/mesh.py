@@ -14,9 +14,12 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.surface.build import Part, finish
     from recon.surface.mesh import MESH_FILE
     from recon.surface.thin import Samples
+    from recon.threads import both
 
-    samples = Samples.load(inputs["sample"][0] / SAMPLES_FILE)
-    mesh, summary = finish(samples, [Part.load(folder) for folder in inputs["surface"]], config.mesh, work)
+    samples, parts = both(
+        lambda: Samples.load(inputs["sample"][0] / SAMPLES_FILE), lambda: [Part.load(folder) for folder in inputs["surface"]], work.threads
+    )
+    mesh, summary = finish(samples, parts, config.mesh, work)
     mesh.save(out / MESH_FILE)
     write_json(out / "mesh.json", summary)
 

@@ -44,7 +44,10 @@ class Block:
 
     def holds(self, cells: NDArray[np.float64], margin: int = 0) -> NDArray[np.bool_]:
         """(N,) whether places, in cells from the cube's corner, lie in the block or so near to it."""
-        return np.asarray(((cells >= np.array(self.low) - margin) & (cells < np.array(self.high) + margin)).all(axis=1))
+        inside = np.ones(len(cells), bool)
+        for axis in range(3):  # one at a time: quicker by far
+            inside &= (cells[:, axis] >= self.low[axis] - margin) & (cells[:, axis] < self.high[axis] + margin)
+        return inside
 
 
 def split(samples: Samples, cube: Cube, most: int = MOST_SAMPLES) -> list[Block]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from recon.surface.poisson import Cube, Surface, cube_about
 from recon.surface.simplify import simplify
 from recon.surface.thin import Samples
 from recon.surface.trim import trim, without_islands
+from recon.threads import both
 
 _COLOUR_NEIGHBOURS = 8
 _MUCH_CLOSED = 0.05  # of the area: so much that no point supports is worth a warning
@@ -140,9 +140,7 @@ def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -
     """What stays of the surface that was laid."""
     if options.mode != "3d":
         return parts[0].vertices, parts[0].faces, dict(parts[0].facts)
-    with ThreadPoolExecutor(1) as beside:
-        beside.submit(lambda: samples.tree)  # all that follows asks for it
-        surface = _joined(parts)
+    surface, _ = both(lambda: _joined(parts), lambda: samples.tree, threads)  # all that follows asks for the tree
     facts: dict[str, Any] = {"poisson_depth": surface.depth, "cell": surface.cell}
     if options.watertight:
         vertices, faces, unsupported = closed(surface, samples, threads)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.surface.mesh import components, face_neighbours
-from recon.surface.threads import in_parts
 from recon.surface.visibility import Candidates
+from recon.threads import in_parts
 
 _SEAM_COST = 0.5  # of two neighbours with different photos, where a photo's own cost runs from 0 (best) to 1
 _ROUNDS = 30

@@ -17,8 +17,8 @@ from recon.surface.mesh import TriMesh
 from recon.surface.photos import Photo
 from recon.surface.rasterise import BARE, FaceMap, Texels, barycentric, bounds, fill_gutters
 from recon.surface.seams import Offsets
-from recon.surface.threads import in_order
 from recon.surface.visibility import sample
+from recon.threads import in_order
 
 _CURVED_PX = 0.1  # a face whose photo differs by more from its affine image is sampled through its plane
 _CHUNK = 2_000_000

@@ -59,7 +59,7 @@ class Surface:
 
 def cube_about(samples: Samples, faces: int, depth: int = 0) -> Cube:
     """The cube whose octree is fine enough for a surface to be simplified to ``faces``; depth 0 takes the depth that suits."""
-    low, high = samples.xyz.min(axis=0), samples.xyz.max(axis=0)
+    low, high = (np.array([end(samples.xyz[:, axis]) for axis in range(3)]) for end in (np.min, np.max))  # an axis at a time: quicker
     extent = float((high - low).max())
     if depth:
         scale = _MARGIN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +21,8 @@ from recon.surface.paint import Painter
 from recon.surface.photos import Photo
 from recon.surface.rasterise import FaceMap
 from recon.surface.seams import Seams
-from recon.surface.threads import in_order
-from recon.surface.visibility import Candidates, find_candidates
+from recon.surface.visibility import find_candidates
+from recon.threads import both, in_order
 
 log = logging.getLogger(__name__)
 
@@ -47,30 +46,24 @@ class Textured:
     """What ``texture.json`` says of it."""
 
 
-@dataclass(frozen=True)
-class View:
-    """Which photo each face is seen in."""
-
-    label: NDArray[np.int32]
-    """(F,) the photo chosen, -1 for none."""
-    candidates: Candidates
-    rejected: NDArray[np.bool_]
-    """(F, K) slots of candidates that show something else."""
-
-
 def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Work) -> Textured:
     """The mesh with colours from the photos, and from its vertices where no photo sees it."""
     edges = Edges.of(mesh.faces)
     pairs, _ = edges.face_pairs()
     candidates = find_candidates(mesh, photos, options.max_size_px, work.threads, lambda fraction: work.tell(0.4 * fraction))
-    gains = exposure_gains(candidates, len(photos))
+    gains = exposure_gains(candidates, len(photos), work.threads)
     rejected = inconsistent(candidates, gains, pairs, work.threads)
     label = choose_photos(candidates, rejected, pairs, work.threads)
     work.tell(0.5)
-    charts, atlas, size_px = _lay_out(mesh, photos, label, pairs, options)
-    work.tell(0.55)
-    view = View(label, candidates, rejected)
-    pages = _paint(mesh, photos, gains, view, edges, charts, atlas, size_px, work.threads, lambda done: work.tell(0.55 + 0.45 * done))
+    seams = _look_along_seams(mesh, photos, gains, label, edges, options, work)
+    work.tell(0.6)
+    offsets, (charts, atlas, size_px, texels) = both(
+        lambda: seams.offsets(mesh, label), lambda: _lay_out(mesh, photos, label, pairs, options, work.threads), work.threads
+    )
+    layers = find_layers(mesh, label, candidates, rejected, offsets, charts)
+    work.tell(0.7)
+    painter = Painter(mesh, photos, gains, label, charts, atlas, texels, offsets, layers, size_px)
+    pages = painter.pages(work.threads, lambda fraction: work.tell(0.7 + 0.3 * fraction))
     area = face_areas(mesh.vertices, mesh.faces)
     seen_share = float(area[label >= 0].sum() / area.sum())
     summary = {
@@ -93,9 +86,9 @@ def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Wor
 
 
 def _lay_out(
-    mesh: TriMesh, photos: list[Photo], label: NDArray[np.int32], pairs: NDArray[np.int64], options: Texture
-) -> tuple[Charts, Atlas, int]:
-    """Charts, their places, and the largest image size at which they fit on the pages allowed."""
+    mesh: TriMesh, photos: list[Photo], label: NDArray[np.int32], pairs: NDArray[np.int64], options: Texture, threads: int
+) -> tuple[Charts, Atlas, int, FaceMap]:
+    """Charts, their places, the largest image size at which they fit on the pages allowed, and the faces at all texels."""
     size_px = options.max_size_px
     room = _FILL * options.max_pages * options.page_px**2
     while True:
@@ -104,38 +97,25 @@ def _lay_out(
         needed = float(charts.size.prod(axis=1).sum())
         log.info("%d charts, %.1f million texels at %d px: %d pages", len(charts.photo), needed / 1e6, size_px, len(atlas.sizes))
         if len(atlas.sizes) <= options.max_pages or size_px <= 64:
-            return charts, atlas, size_px
+            return charts, atlas, size_px, FaceMap.of(charts, atlas, threads)
         size_px = max(64, int(size_px * min(_SHRINK, (room / needed) ** 0.5)))
 
 
-def _paint(
-    mesh: TriMesh,
-    photos: list[Photo],
-    gains: NDArray[np.float64],
-    view: View,
-    edges: Edges,
-    charts: Charts,
-    atlas: Atlas,
-    size_px: int,
-    threads: int,
-    tell: Callable[[float], None],
-) -> list[NDArray[np.uint8]]:
-    seams = Seams.find(edges, view.label)
-    glance_px = max(64, size_px // 2)
+def _look_along_seams(
+    mesh: TriMesh, photos: list[Photo], gains: NDArray[np.float64], label: NDArray[np.int32], edges: Edges, options: Texture, work: Work
+) -> Seams:
+    """The seams, with the colours of the photos on either side."""
+    seams = Seams.find(edges, label)
+    glance_px = max(64, options.max_size_px // 2)
 
     def look(index: int) -> None:
         if (seams.labels == index).any():
             seams.look(index, photos[index], photos[index].glance(glance_px), gains[index], mesh, glance_px)
 
-    for done, _ in enumerate(in_order(look, range(len(photos)), threads)):
-        tell(0.3 * (done + 1) / len(photos))
+    for done, _ in enumerate(in_order(look, range(len(photos)), work.threads)):
+        work.tell(0.5 + 0.1 * (done + 1) / len(photos))
     seams.look_plain(mesh)
-    offsets = seams.offsets(mesh, view.label)
-    layers = find_layers(mesh, view.label, view.candidates, view.rejected, offsets, charts)
-    texels = FaceMap.of(charts, atlas, threads)
-    tell(0.4)
-    painter = Painter(mesh, photos, gains, view.label, charts, atlas, texels, offsets, layers, size_px)
-    return painter.pages(threads, lambda fraction: tell(0.4 + 0.6 * fraction))
+    return seams
 
 
 def _texel(charts: Charts, area: NDArray[np.float64], label: NDArray[np.int32]) -> float | None:

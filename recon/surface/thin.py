@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from recon.dense.view import Points
 from recon.errors import NoSurface
-from recon.surface.threads import in_order
+from recon.threads import in_order
 
 MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean

@@ -13,6 +13,7 @@ from recon.surface.mesh import components
 from recon.surface.poisson import Surface
 from recon.surface.support import support
 from recon.surface.thin import Samples
+from recon.threads import both
 
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island ...
 _SURE_ISLAND_SHARE = 0.001  # ... but for one as well measured as the rest: a figure in a niche hangs on nothing that is seen
@@ -48,8 +49,7 @@ def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) ->
     Holes are closed up to a width of ``options.max_hole`` times the square root of the supported area, amid what is flat up to
     ``options.max_flat_hole`` times.
     """
-    laid = Laid.of(surface)
-    held = support(surface, samples, threads)
+    held, laid = both(lambda: support(surface, samples, threads), lambda: Laid.of(surface), threads)
     supported: NDArray[np.bool_] = np.asarray(held.near[surface.faces].all(axis=1))
     lost = np.asarray(~supported)
     near_area = float(laid.areas[supported].sum())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recon.surface.mesh import TriMesh, face_vectors
 from recon.surface.photos import Photo
-from recon.surface.threads import in_order
+from recon.threads import in_order
 
 MAX_CANDIDATES = 10
 _GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours

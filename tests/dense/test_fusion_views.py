@@ -34,7 +34,7 @@ def seen(x: float, noise: NDArray[np.float64] | float = 0.0) -> Seen:
 
 
 def fused(views: list[Seen], agreement: Agreement = AGREEMENT) -> Points:
-    return fuse_view(0, views[0], lambda: enumerate(views[1:], 1), agreement)
+    return fuse_view(0, range(1, len(views)), views.__getitem__, agreement)
 
 
 def along_ray(points: Points) -> NDArray[np.float64]:

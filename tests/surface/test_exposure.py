@@ -117,3 +117,16 @@ def test_solver_agrees_with_dense_elimination(rng, size):
     right = rng.normal(size=(size, 3))
     right[:, 1] = 0
     np.testing.assert_allclose(solve(csr_matrix(matrix), right, 1e-12), np.linalg.solve(matrix, right), atol=1e-7)
+
+
+def test_solver_settles_what_is_the_same_far_and_wide_in_few_steps():
+    """Along a chain: a step of the diagonal's preconditioning carries no further than one link."""
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import spsolve
+
+    links = 3000
+    matrix = diags([np.full(links - 1, -1.0), np.full(links, 2 + 1e-5), np.full(links - 1, -1.0)], [-1, 0, 1], format="csr")
+    right = np.zeros((links, 1))
+    right[0], right[-1] = 1, -1
+    exact = spsolve(matrix.tocsc(), right)
+    np.testing.assert_allclose(solve(matrix, right, 1e-8, max_iterations=200)[:, 0], exact, atol=1e-3 * np.abs(exact).max())

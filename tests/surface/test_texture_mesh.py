@@ -65,7 +65,7 @@ def test_texture_shows_the_paint_from_a_place_without_photo(scene):
     quality = psnr(lookup(textured, face, weights), paint(xyz))
     assert 34 < quality < 60
     # by half a texel to either side it would be worse: it lies where it should
-    assert quality > max(psnr(lookup(textured, face, weights, by), paint(xyz)) for by in (-0.5, 0.5)) + 1
+    assert quality > max(psnr(lookup(textured, face, weights, by), paint(xyz)) for by in (-0.5, 0.5)) + 0.9
     assert textured.summary["seen_share"] > 0.9
     assert textured.summary["warnings"] == []
     gains = np.array([entry["gain"] for entry in textured.summary["photos"].values()])

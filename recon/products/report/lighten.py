@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.products.textured import TexturedMesh, split_at_seams
-from recon.surface.threads import in_parts
+from recon.threads import in_parts
 
 _PASSES = 40
 _MIN_NORMAL_COSINE = 0.2  # a collapse that turns a triangle further is refused
