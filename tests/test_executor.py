@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from recon.pipeline import Run
 from recon.progress import Event
 from recon.stage import Inputs, Shard, Stage, Work
 from recon.storage import LocalStore
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 def count(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> None:
@@ -46,6 +55,12 @@ def square(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) 
             raise ZeroDivisionError("by nought")
         if order == "sleep":
             time.sleep(60)
+        if order == "watch":
+            until(lambda: work.threads_now() == 1)
+            trace.with_suffix(".shared").touch()
+            until(lambda: work.threads_now() == 2)
+        if order == "wait":
+            until(trace.with_suffix(".shared").exists)
     work.tell(0.5, "half")
     (out / "n.txt").write_text(str(shard["i"] ** 2 + config.mesh.faces))
 
@@ -106,6 +121,13 @@ def test_a_second_run_does_nothing_and_a_changed_option_runs_what_depends_on_it(
     assert execute(make_run(tmp_path, Config(seed=4))) == ["sfm"]
     assert execute(make_run(tmp_path, n=6)) == ["ingest", "features", "sfm"]
     assert execute(run) == []
+
+
+def test_the_last_shard_has_the_cores_of_those_that_ended(tmp_path: Path, trace: Path) -> None:
+    trace.with_suffix(".0").write_text("watch")
+    trace.with_suffix(".1").write_text("wait")
+    execute(make_run(tmp_path))
+    assert trace.with_suffix(".shared").exists()
 
 
 def test_an_error_keeps_what_is_done_and_the_next_run_goes_on(tmp_path: Path, trace: Path) -> None:

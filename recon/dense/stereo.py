@@ -23,7 +23,8 @@ MAX_SPREAD = 0.01
 
 SPECKLE_PX = 100
 
-MAX_KEPT = 24
+KEPT_PX = 64_000_000
+"""Of frames that wait to be asked for again, two bytes each."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Candidate:
 
 
 class Frames:
-    """Frames by view index, loaded when first asked for, kept until dropped; at most ``MAX_KEPT`` at once."""
+    """Frames by view index, loaded when first asked for; those that were not asked for longest are let go beyond ``KEPT_PX``."""
 
     def __init__(self, views: Sequence[View], max_size_px: int) -> None:
         self._views = views
@@ -55,11 +56,11 @@ class Frames:
         self._kept: dict[int, Frame] = {}
 
     def __getitem__(self, view: int) -> Frame:
-        if view not in self._kept:
-            while len(self._kept) >= MAX_KEPT:
-                self.drop(next(iter(self._kept)))
-            self._kept[view] = load_frame(self._views[view], self._max_size_px)
-        return self._kept[view]
+        frame = self._kept.pop(view, None) or load_frame(self._views[view], self._max_size_px)
+        while self._kept and frame.grey.size + sum(kept.grey.size for kept in self._kept.values()) > KEPT_PX:
+            del self._kept[next(iter(self._kept))]
+        self._kept[view] = frame
+        return frame
 
     def drop(self, view: int) -> None:
         self._kept.pop(view, None)

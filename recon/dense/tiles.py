@@ -22,7 +22,7 @@ from recon.dense.stereo import SPECKLE_PX, Candidate, Frame, agree, drop_speckle
 from recon.dense.sweep import sweep_depth
 from recon.dense.view import DepthMap
 
-TILE_PX = 4_000_000
+TILE_PX = 8_000_000
 """A frame of no more pixels is matched whole."""
 SWEEP_PX = 2_000_000
 """... or swept whole: a sweep holds a hundred costs a pixel."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recon.dense.view import DepthMap, View
 
 SHARD_VIEWS = 8
-BASE_MB, MEGAPIXEL_MB = 1200, 10
+BASE_MB, MEGAPIXEL_MB = 1300, 10
 """What a shard needs, and more for each megapixel of the largest depth map (measured)."""
 SWEEP_SOURCES = 4
 SWEEP_SIZES = 2
@@ -107,8 +107,6 @@ def _by_pairs(config: Config, views: Sequence[View], points: SparsePoints, shard
             for view in (i, j):
                 if last[view] == n:
                     block.finish(view)
-                elif view not in pairs[n + 1]:
-                    block.spare(view)
             work.tell((len(shard["sweeps"]) + n + 1) / steps)
         for view in block.unfinished:
             block.finish(view)
@@ -120,7 +118,7 @@ class _Block:
 
     def __init__(self, options: Depth, views: Sequence[View], points: SparsePoints, own: Sequence[int], out: Path, scratch: Path) -> None:
         from recon.dense.stereo import Frames
-        from recon.dense.tiles import TILE_PX, Candidates
+        from recon.dense.tiles import Candidates
 
         self.rows: list[dict[str, Any]] = []
         self._views = views
@@ -129,7 +127,6 @@ class _Block:
         self._frames = Frames(views, options.max_size_px)
         self._candidates = {i: Candidates(scratch, str(i)) for i in own}
         self._levels = options.sizes
-        self._large = any(width * height > TILE_PX for width, height, _ in (view.scaled(options.max_size_px) for view in views))
 
     @property
     def unfinished(self) -> list[int]:
@@ -148,8 +145,6 @@ class _Block:
             swept = sweep_depth_in_tiles(reference, frames, xyz)
             if swept is not None:
                 self._candidates[view].add(enlarged(swept, full) if level else swept, again=level > 0)
-        for other in (view, *sources):
-            self.spare(other)
 
     def match(self, i: int, j: int) -> None:
         import numpy as np
@@ -177,11 +172,6 @@ class _Block:
             depth_map = candidates.agreed(frame.pose)
             self.rows.append(_write(self._out, self._views[view], depth_map, frame.usable, candidates.focal_baseline))
         self._frames.drop(view)
-
-    def spare(self, view: int) -> None:
-        """A large view is not kept for later: it is loaded again."""
-        if self._large:
-            self._frames.drop(view)
 
 
 def _by_cuda(
@@ -221,4 +211,4 @@ def _report(out: Path, rows: list[dict[str, Any]], alone: bool) -> None:
     write_json(out / "depth.json", {"views": sorted(rows, key=lambda row: str(row["name"]))})
 
 
-stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=6)
+stage = Stage("depth", ("georef", "undistort"), run, split, gpu=True, memory_mb=BASE_MB, version=7)

@@ -18,12 +18,12 @@ from recon.stage import Inputs, Stage, Work
 from recon.stages import depth, fuse, undistort
 
 
-def run(stage: Stage, config: Config, inputs: Inputs, root: Path) -> Inputs:
+def run(stage: Stage, config: Config, inputs: Inputs, root: Path, work: Work | None = None) -> Inputs:
     folders = []
     for index, shard in enumerate(stage.split(config, inputs)):
         folder = root / stage.name / str(index)
         folder.mkdir(parents=True)
-        stage.run(config, inputs, shard, folder, Work())
+        stage.run(config, inputs, shard, folder, work or Work())
         folders.append(folder)
     return {**inputs, stage.name: tuple(folders)}
 
@@ -40,6 +40,13 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 @pytest.fixture(scope="module")
 def points(grid: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Points:
     return read_points(run(fuse.stage, Config(), grid, tmp_path_factory.mktemp("fused")))
+
+
+def test_points_are_the_same_however_many_threads_make_them(grid: Inputs, points: Points, tmp_path: Path) -> None:
+    changing = iter([1, 3, 2] * 1000)
+    other = read_points(run(fuse.stage, Config(), grid, tmp_path, Work(cores_left=lambda: next(changing))))
+    for name, values in vars(points).items():
+        np.testing.assert_array_equal(getattr(other, name), values, err_msg=name)
 
 
 def test_points_lie_on_the_surface(points: Points) -> None:
