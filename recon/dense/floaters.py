@@ -15,6 +15,8 @@ UNSURE_POINTS = 48
 """The same of points that fewer views confirm than are asked for: a mistake that two views share comes in clumps of a dozen or three.
 A surface fills such a cell with some 256."""
 AT_ONCE = 1 << 20
+GRIDS_AT_ONCE = 2
+"""Each takes some 24 bytes a point."""
 
 
 def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32], sure: NDArray[np.bool_], threads: int = 1) -> NDArray[np.bool_]:
@@ -25,7 +27,7 @@ def floating(xyz: NDArray[np.float32], spacing: NDArray[np.float32], sure: NDArr
     kinds = [(FLOATER_CELL, FLOATER_POINTS)] if sure.all() else [(FLOATER_CELL, FLOATER_POINTS), (UNSURE_CELL, UNSURE_POINTS)]
     # counts in two grids, one shifted by half a cell, so that no point is judged by a cell's corner
     grids = [(size, least, shift) for size, least in kinds for shift in (0.0, 0.5)]
-    sparse = list(in_order(lambda grid: _in_sparse_cells(xyz, spacing, *grid), grids, threads))
+    sparse = list(in_order(lambda grid: _in_sparse_cells(xyz, spacing, *grid), grids, min(threads, GRIDS_AT_ONCE)))
     found = sparse[0] & sparse[1]
     return found if len(sparse) == 2 else found | (~sure & sparse[2] & sparse[3])
 

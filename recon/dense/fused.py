@@ -37,7 +37,7 @@ RIGHT_PX = 2.0
 NOISY = 5.0
 """Points are dropped whose error in pixel footprints is so many times the median of their view."""
 BAND_PX = 1 << 19
-"""Pixels of which points are made at once."""
+"""Pixels of which points are made at once, on all threads."""
 WINDOW_RADIUS_PX = 3
 
 
@@ -96,7 +96,7 @@ class Fused:
 def make_points(reference: Seen, fused: Fused, agreement: Agreement, threads: int = 1) -> Points:
     """The points that the view makes, by bands of rows: one takes a hundred bytes and more until it is made."""
     parts, noises, kept = [], [], []
-    rows = max(1, BAND_PX // fused.depth.shape[1])
+    rows = max(1, BAND_PX // (threads * fused.depth.shape[1]))
     bands = range(0, len(fused.depth), rows)
     for points, noise in in_order(lambda first: _band_points(reference, fused, agreement, first, rows), bands, threads):
         keep = (points.views >= agreement.min_views) | (points.confidence >= agreement.pair_confidence)

@@ -10,9 +10,6 @@ from scipy.sparse import csr_matrix
 _COARSEST = 8
 _LEAST_SHRINKING = 0.7  # of the nodes of a level that the next may have
 
-Level = tuple[NDArray[np.int32], NDArray[np.float64]]
-"""(N,) the group of each node of the level below, and (M,) one over the diagonal of the groups' own system."""
-
 
 def solve(matrix: csr_matrix, right: NDArray[np.float64], tolerance: float = 1e-6, max_iterations: int = 2000) -> NDArray[np.float64]:
     """X of ``matrix @ X = right`` for a symmetric positive definite (N, N) matrix and (N, M) right sides.
@@ -22,28 +19,32 @@ def solve(matrix: csr_matrix, right: NDArray[np.float64], tolerance: float = 1e-
     with the first alone, what is the same far and wide takes hundreds of steps to settle. Sums run in one order, not through
     BLAS: there they change with the number of threads.
     """
-    inverse = 1 / np.asarray(matrix.diagonal(), dtype=np.float64)
-    levels = numba.typed.List([(np.arange(len(inverse), dtype=np.int32), inverse), *_levels(matrix)])
+    group, inverse = _levels(matrix)
     solution = np.zeros((len(right), 3 * -(-right.shape[1] // 3)))
     for start in range(0, right.shape[1], 3):
         residual, found = np.zeros((len(right), 3)), np.zeros((len(right), 3))
         residual[:, : right.shape[1] - start] = right[:, start : start + 3]
-        _descend(matrix.indptr, matrix.indices, matrix.data.astype(np.float64), levels, residual, found, tolerance, max_iterations)
+        _descend(matrix.indptr, matrix.indices, matrix.data.astype(np.float64), group, inverse, residual, found, tolerance, max_iterations)
         solution[:, start : start + 3] = found
     return solution[:, : right.shape[1]]
 
 
-def _levels(matrix: csr_matrix) -> list[Level]:
-    """Groups of nodes, groups of groups, and so on."""
-    levels: list[Level] = []
+def _levels(matrix: csr_matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The nodes, then groups of them, groups of those, and so on: which group each is in, -1 for the last, and one over its diagonal."""
+    groups: list[NDArray[np.int32]] = []
+    inverses = [1 / np.asarray(matrix.diagonal(), dtype=np.float64)]
+    before = 0
     while matrix.shape[0] > _COARSEST:
         group, count = _groups(matrix.indptr, matrix.indices, matrix.data)
         if count > _LEAST_SHRINKING * len(group):
             break
         member = csr_matrix((np.ones(len(group)), group, np.arange(len(group) + 1)), shape=(len(group), count))
         matrix = (member.T @ matrix @ member).tocsr()
-        levels.append((group, 1 / matrix.diagonal()))
-    return levels
+        before += len(group)
+        groups.append(before + group)
+        inverses.append(1 / matrix.diagonal())
+    groups.append(np.full(matrix.shape[0], -1, np.int32))
+    return np.concatenate(groups).astype(np.int32), np.concatenate(inverses)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -74,26 +75,19 @@ def _groups(first: NDArray[np.int32], column: NDArray[np.int32], value: NDArray[
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _precondition(levels: list[Level], parts: list[NDArray[np.float64]], residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3) what the levels make of a residual, in the first of ``parts``, which has an array for each."""
-    parts[0][:] = residual
-    for level in range(1, len(levels)):
-        group, below, sums = levels[level][0], parts[level - 1], parts[level]
-        sums[:] = 0
-        for n in range(len(group)):
+def _precondition(group: NDArray[np.int32], inverse: NDArray[np.float64], residual: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Into ``out``, of all nodes and groups: what the nodes' residual makes of each. Every group comes after all that is in it."""
+    out[: len(residual)] = residual
+    out[len(residual) :] = 0
+    for n in range(len(group)):
+        if group[n] >= 0:
             for m in range(3):
-                sums[group[n], m] += below[n, m]
-    for level in range(len(levels) - 1, -1, -1):
-        inverse, part = levels[level][1], parts[level]
-        for n in range(len(inverse)):
-            for m in range(3):
-                part[n, m] *= inverse[n]
-        if level + 1 < len(levels):
-            group, above = levels[level + 1][0], parts[level + 1]
-            for n in range(len(group)):
-                for m in range(3):
-                    part[n, m] += above[group[n], m]
-    return parts[0]
+                out[group[n], m] += out[n, m]
+    for n in range(len(group) - 1, -1, -1):
+        for m in range(3):
+            out[n, m] *= inverse[n]
+            if group[n] >= 0:
+                out[n, m] += out[group[n], m]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -101,7 +95,8 @@ def _descend(
     first: NDArray[np.int32],
     column: NDArray[np.int32],
     value: NDArray[np.float64],
-    levels: list[Level],
+    group: NDArray[np.int32],
+    inverse: NDArray[np.float64],
     residual: NDArray[np.float64],
     solution: NDArray[np.float64],
     tolerance: float,
@@ -109,7 +104,7 @@ def _descend(
 ) -> None:
     count, sides = len(residual), 3  # a fixed number of columns keeps their sums in registers
     direction, moved = np.zeros_like(residual), np.empty_like(residual)
-    parts = [np.empty((len(level[1]), 3)) for level in levels]
+    settled = np.empty((len(group), 3))
     energy, before, curvature = np.zeros(sides), np.zeros(sides), np.zeros(sides)
     left, target, step = np.zeros(sides), np.zeros(sides), np.zeros(sides)
     for n in range(count):
@@ -119,7 +114,7 @@ def _descend(
     for _ in range(max_iterations):
         if (left <= target).all():
             return
-        settled = _precondition(levels, parts, residual)
+        _precondition(group, inverse, residual, settled)
         before[:], energy[:] = energy, 0
         for n in range(count):
             for m in range(sides):
