@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recon.capture.records import read_json
 from recon.config import Config
 from recon.stage import Inputs, Shard, Stage, Work
-from recon.stages.sample import SAMPLES_FILE
+from recon.stages.sample import PARTS_FILE, SAMPLES_FILE
 
 BASE_MB, SAMPLES_MB, BLOCK_MB = 500, 150, 350
 """What a shard needs, and more for each million samples that it reads and that lie in its block (measured)."""
@@ -16,14 +17,11 @@ TSDF_MB = 1500
 
 def split(config: Config, inputs: Inputs) -> list[Shard]:
     from recon.surface.blocks import MOST_SAMPLES
-    from recon.surface.build import plan
-    from recon.surface.thin import Samples
 
-    samples = Samples.load(inputs["sample"][0] / SAMPLES_FILE)
-    jobs = plan(samples, config.mesh)
+    told = read_json(inputs["sample"][0] / PARTS_FILE)
+    jobs, count = told["jobs"], told["samples"]
     if config.mesh.mode == "tsdf":
         return [{"job": job, "memory_mb": TSDF_MB} for job in jobs]
-    count = len(samples.xyz)
     most = count if len(jobs) == 1 else MOST_SAMPLES
     return [{"job": job, "memory_mb": BASE_MB + (SAMPLES_MB * count + BLOCK_MB * most) // 10**6} for job in jobs]
 
