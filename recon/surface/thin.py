@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from recon.dense.view import Points
 from recon.errors import NoSurface
-from recon.threads import in_order
+from recon.threads import both, in_order
 
 MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
@@ -100,12 +100,11 @@ def thin(parts: Iterable[Points], max_points: int, threads: int = 1) -> Samples:
     table = _denoised([table[kept] for table, kept in _split(tables, near)] if far else tables, voxel, threads)
     xyz, normal, rgb = (np.ascontiguousarray(table[:, first : first + 3]) for first in (1, 4, 7))
     xyz64 = xyz.astype(np.float64)
-    _check_spread(xyz64)
-    spacing = spacing_of(xyz64, threads=threads)
+    spacing, _ = both(lambda: spacing_of(xyz64, threads=threads), lambda: _check_spread(xyz64), threads)
     return Samples(xyz64, _unit(normal), rgb, table[:, 0].copy(), table[:, 10].copy(), given, given - usable, far, voxel, spacing)
 
 
-def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | None = None, threads: int = 1) -> float:
+def spacing_of(xyz: NDArray[np.floating], share: float = 0.5, tree: cKDTree | None = None, threads: int = 1) -> float:
     """Distance between neighbours that a share of the places (N, 3) does not exceed."""
     asked = xyz[:: max(1, len(xyz) // _SPACING_QUERIES)]
 
@@ -124,11 +123,11 @@ def spacing_of(xyz: NDArray[np.float64], share: float = 0.5, tree: cKDTree | Non
     return max(typical, extent * 1e-6)
 
 
-def _near(xyz: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
+def _near(xyz: NDArray[np.float32], threads: int) -> NDArray[np.bool_]:
     """(N,) which places lie within some times the cube that nearly all of them fill."""
     strays = max(1, int(_STRAYS * len(xyz)))
     at = strays, len(xyz) - 1 - strays
-    ends = np.array(list(in_order(lambda axis: np.partition(xyz[:, axis], at)[list(at)], range(3), threads)))
+    ends = np.array(list(in_order(lambda axis: np.partition(xyz[:, axis], at)[list(at)], range(3), threads)), np.float64)
     near = np.empty(len(xyz), bool)
     _mark_within(xyz, ends.mean(axis=1), _FAR / 2 * float(np.ptp(ends, axis=1).max()), near)
     return near
@@ -140,7 +139,7 @@ def _worth(threads: int, rows: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark_within(xyz: NDArray[np.float64], centre: NDArray[np.float64], reach: float, out: NDArray[np.bool_]) -> None:
+def _mark_within(xyz: NDArray[np.float32], centre: NDArray[np.float64], reach: float, out: NDArray[np.bool_]) -> None:
     for n in range(len(xyz)):
         out[n] = abs(xyz[n, 0] - centre[0]) <= reach and abs(xyz[n, 1] - centre[1]) <= reach and abs(xyz[n, 2] - centre[2]) <= reach
 
@@ -182,10 +181,9 @@ def _fill(
     return count
 
 
-def _places(*tables: Table) -> NDArray[np.float64]:
+def _places(*tables: Table) -> NDArray[np.float32]:
     """(N, 3) the mean places of all rows."""
-    xyz = np.empty((sum(map(len, tables)), 3))
-    return np.concatenate([table[:, 1:4] for table in tables], out=xyz) if tables else xyz
+    return tables[0][:, 1:4] if len(tables) == 1 else np.concatenate([table[:, 1:4] for table in tables])
 
 
 def _binned(*tables: Table, voxel: float, threads: int = 1) -> Table:
