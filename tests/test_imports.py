@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     {"errors", "__init__"},
     {"geometry"},
-    {"config", "stage", "progress", "storage", "system", "models"},
+    {"config", "stage", "progress", "storage", "system", "threads", "models"},
     {"capture", "features", "matchers", "sfm", "recovery", "dense", "surface", "products", "simulate", "evaluate"},
     {"stages", "cost", "inspect", "preflight"},
     {"pipeline"},
