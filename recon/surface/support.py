@@ -13,9 +13,11 @@ from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing_of
 
 _NEIGHBOURS = 12
-_REACH = 1.05  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
+_REACH = 1.0  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
 _SPARSE = 0.99  # local spacings count up to this quantile
 _REACH_CELLS = 0.7  # ... and so many octree cells
+_REACH_FLAT = 1.75  # ... or so many spacings, where the surface there goes on as that sample lies:
+_FLAT_COSINE, _FLAT_OFFSET = 0.95, 0.3  # least cosine between their normals, most of the distance that is off the sample's plane
 _QUERIES = 20_000
 _SPAN = (
     2.5  # ... or so many spacings, if samples of its own orientation lie all around: between samples a surface is known, beyond them not
@@ -52,22 +54,36 @@ def support(surface: Surface, samples: Samples, threads: int = 1) -> Support:
     local, error = (values[of_vertex] for values in _around(tree, samples, asked, threads))
     typical = np.multiply(*_around(tree, samples, np.arange(0, len(samples.xyz), max(1, len(samples.xyz) // _QUERIES)), threads))
     step = np.minimum(local, widest)
+    normals = vertex_normals(surface.vertices, surface.faces)
     near = np.zeros(len(distance), bool)
     near[found] = distance[found] <= np.maximum(_REACH * step, _REACH_CELLS * surface.cell)
+    beyond = found[~near[found] & (distance[found] <= _REACH_FLAT * step)]
+    near[beyond] = _goes_on(surface.vertices[beyond], normals[beyond], samples, nearest[beyond])
     doubtful = found[~near[found] & (distance[found] <= _SPAN * step)]
-    near[doubtful] = _amid(surface, samples, doubtful, distance[doubtful], threads)
+    near[doubtful] = _amid(surface.vertices[doubtful], normals[doubtful], samples, distance[doubtful], threads)
     uncertainty = np.full(len(distance), np.inf)
     uncertainty[found] = np.sqrt(error * local / max(float(np.median(typical)), 1e-300))
     return Support(near, np.where(near, uncertainty, np.inf))
 
 
-def _amid(surface: Surface, samples: Samples, asked: NDArray[np.integer], nearest: NDArray[np.float64], threads: int) -> NDArray[np.bool_]:
-    """Whether samples lie all around each vertex asked for, within twice the distance of the ``nearest``, and face the same way."""
-    normals = vertex_normals(surface.vertices, surface.faces)
-    found = np.zeros(len(asked), bool)
-    for start in range(0, len(asked), _AT_ONCE):
+def _goes_on(
+    vertices: NDArray[np.float64], normals: NDArray[np.float32], samples: Samples, nearest: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """(N,) whether (N, 3) vertices face as their nearest samples do, and lie in the planes of those."""
+    offset, plane = vertices - samples.xyz[nearest], samples.normal[nearest].astype(np.float64)
+    away = np.abs(np.einsum("vc,vc->v", offset, plane))
+    along = np.einsum("vc,vc->v", normals, plane)
+    return np.asarray((away <= _FLAT_OFFSET * np.linalg.norm(offset, axis=1)) & (along >= _FLAT_COSINE))
+
+
+def _amid(
+    vertices: NDArray[np.float64], normals: NDArray[np.float32], samples: Samples, nearest: NDArray[np.float64], threads: int
+) -> NDArray[np.bool_]:
+    """Whether samples lie all around each vertex, within twice the distance of the ``nearest``, and face the same way."""
+    found = np.zeros(len(vertices), bool)
+    for start in range(0, len(vertices), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        vertex, normal = surface.vertices[asked[part]], normals[asked[part]].astype(np.float64)
+        vertex, normal = vertices[part], normals[part].astype(np.float64)
         distance, others = samples.tree.query(vertex, k=min(_AROUND, len(samples.xyz)), workers=threads)
         along = np.abs(np.einsum("vkc,vc->vk", samples.normal[others], normal)) >= _ALONG
         counted = along & (distance <= 2 * nearest[part, None])

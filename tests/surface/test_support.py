@@ -37,14 +37,25 @@ def gap() -> Samples:
     return _samples(every[np.abs(every[:, 0] - 19) > 1.6])
 
 
-def test_a_gap_between_samples_is_spanned_and_no_rim_is_overrun(gap: Samples) -> None:
+def test_a_gap_between_samples_is_spanned_and_no_rim_is_overrun_far(gap: Samples) -> None:
     at = np.arange(-6.0, 46.0, 0.5)
     surface = Surface(_plane(at, at), _grid(len(at), len(at)), 6, CELL)
     near = support(surface, gap).near
     inside = ((surface.vertices[:, :2] >= 0) & (surface.vertices[:, :2] <= 39)).all(axis=1)
     assert near[inside & (np.abs(surface.vertices[:, 1] - 19.5) < 15)].all()
     beyond = np.abs(surface.vertices[:, :2] - 19.5).max(axis=1) - 19.5
-    assert not near[beyond > 1.3].any()
+    assert near[(beyond > 0) & (beyond <= 1.0)].mean() > 0.9  # it goes on as flat as the samples lie
+    assert not near[beyond > 2.5].any()
+
+
+def test_a_surface_that_bends_away_at_a_rim_is_cut_there() -> None:
+    at = np.arange(-6.0, 46.0, 0.25)
+    vertices = _plane(at, at)
+    beyond = np.abs(vertices[:, :2] - 19.5).max(axis=1) - 19.5
+    vertices[:, 2] = -np.maximum(beyond, 0)
+    near = support(Surface(vertices, _grid(len(at), len(at)), 6, CELL), _samples(_plane(np.arange(40.0), np.arange(40.0)))).near
+    assert near[beyond <= 0].all()
+    assert not near[beyond > 1.0].any()
 
 
 def test_no_web_from_one_level_to_another() -> None:
