@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from recon.errors import OutOfMemory, StageCrashed
 from recon.pipeline import Run
 from recon.progress import Event, Listener, silent
-from recon.stage import Stage, Work
+from recon.stage import Stage, Work, one
 from recon.system import core_count, end_with_parent
 
 log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ def _crash(stage: Stage, index: int, run: Run, machine: Machine) -> StageCrashed
 
 
 _tell_parent: Callable[[str, int, float, str], None] = lambda *_: None  # noqa: E731
-_cores_left: Callable[[], int] = lambda: 1  # noqa: E731
+_cores_left: Callable[[], int] = one
 
 
 def _start_worker(told: Queue[tuple[str, int, float, str]], running: Any, parent: int, log_file: Path | None, cores: int) -> None:

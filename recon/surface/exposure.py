@@ -13,7 +13,7 @@ from recon.dense.fusion import median
 from recon.surface.linear import solve
 from recon.surface.mesh import face_neighbours
 from recon.surface.visibility import Candidates
-from recon.threads import in_order, in_parts
+from recon.threads import in_parts
 
 _RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
 _HIGHLIGHTS, WHITE = 170.0, 252.0  # brightest channel from which a colour counts as near white, and as white
@@ -28,7 +28,7 @@ _SMOOTHING = 3
 _GROWTH = 6
 
 
-def exposure_gains(candidates: Candidates, photos: int, threads: int = 1) -> NDArray[np.float64]:
+def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
     """(photos, 3) factors by channel that bring the photos' colours of the same faces together, geometric mean 1.
 
     Minimises the robust sum over faces and photos of (log colour + log gain - log colour of the face)^2 over gains and face
@@ -47,8 +47,7 @@ def exposure_gains(candidates: Candidates, photos: int, threads: int = 1) -> NDA
     photo, rgb = candidates.photo[face, slot], candidates.rgb[face, slot].astype(np.float64)
     seen = np.bincount(photo, minlength=photos)
     views = np.maximum(usable.sum(axis=1), 1)
-
-    def fit(c: int) -> None:
+    for c in range(3):
         logs = np.log(rgb[:, c])
         bright = (np.bincount(face, rgb[:, c], minlength=len(usable)) / views / 128)[face] ** 2
         weight = bright
@@ -59,9 +58,6 @@ def exposure_gains(candidates: Candidates, photos: int, threads: int = 1) -> NDA
             residual = corrected - (np.bincount(face, weight * corrected, minlength=len(usable)) / total)[face]
             weight = bright / (1 + (residual / _CAUCHY) ** 2)
         log_gain[:, c] = column - (seen * column).sum() / seen.sum()
-
-    for _ in in_order(fit, range(3), threads):
-        pass
     return np.exp(log_gain)
 
 
