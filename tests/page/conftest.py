@@ -8,13 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -32,9 +35,31 @@ OPTIONS = {"products": {"turntable_s": 0}, "mesh": {"depth": 6, "faces": 2000}, 
 class Served:
     url: str
     key: str
+    pid: int
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+    @contextmanager
+    def work_stopped(self) -> Iterator[None]:
+        """Within it what is asked for waits: the processes that would do it hold still, from when they have nothing to do."""
+        pools = [child for worker in psutil.Process(self.pid).children() for child in worker.children()]
+        assert pools
+
+        def spent_s() -> float:
+            return sum(times.user + times.system for times in (child.cpu_times() for child in pools))
+
+        before = -1.0
+        while (now := spent_s()) > before:  # not amid a transaction: others would wait for it
+            before = now
+            time.sleep(0.3)
+        try:
+            for child in pools:
+                child.suspend()
+            yield
+        finally:
+            for child in pools:
+                child.resume()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert process.stdout is not None
     told = json.loads(process.stdout.readline() or "{}")
     assert told.get("event") == "serving", (home.parent / "serve.log").read_text()
-    yield Served(told["url"], Path(told["key_file"]).read_text().strip())
+    yield Served(told["url"], Path(told["key_file"]).read_text().strip(), process.pid)
     process.send_signal(signal.SIGINT)
     process.wait(30)
     process.stdout.close()
