@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Usage:
     """Its last line of JSON."""
     seconds: float
     cpu_s: float
+    """Of all its processes, as the kernel counts them."""
     peak_mb: float
     """Largest sum of resident memory over the process tree, sampled every 0.1 s; shared pages count once a process."""
 
@@ -38,30 +39,32 @@ def recon(*arguments: object) -> Usage:
 
 
 def run(command: list[str]) -> Usage:
-    started_s, peak = time.monotonic(), 0
-    cpu: dict[tuple[int, float], float] = {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        root = psutil.Process(process.pid)
-        while True:
-            try:
-                peak = max(peak, _sample(root, cpu))
-                output, errors = process.communicate(timeout=0.1)
-                break
-            except subprocess.TimeoutExpired:
-                continue
+    """Run any command that ends by itself; what it began and left behind is waited for, but is not in ``seconds``."""
+    peak = 0
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told.json"
+        counted = [sys.executable, "-I", "-S", str(Path(__file__).with_name("counted.py")), str(told), *command]
+        with subprocess.Popen(counted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            root = psutil.Process(process.pid)
+            while True:
+                try:
+                    peak = max(peak, _resident(root))
+                    output, errors = process.communicate(timeout=0.1)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        took = json.loads(told.read_text(encoding="utf-8"))
     lines = [line for line in output.splitlines() if line.startswith("{")]
     last = json.loads(lines[-1]) if lines else {"event": "none", "message": errors[-2000:]}
-    return Usage(process.returncode, last, time.monotonic() - started_s, sum(cpu.values()), peak / 2**20)
+    return Usage(process.returncode, last, took["seconds"], took["cpu_s"], peak / 2**20)
 
 
-def _sample(root: psutil.Process, cpu: dict[tuple[int, float], float]) -> int:
-    """Resident bytes of the tree now; the CPU seconds of each process so far go into ``cpu``."""
+def _resident(root: psutil.Process) -> int:
+    """Bytes of what it began."""
     resident = 0
     try:
-        for process in [root, *root.children(recursive=True)]:
+        for process in root.children(recursive=True):
             try:
-                times = process.cpu_times()
-                cpu[process.pid, process.create_time()] = times.user + times.system
                 resident += process.memory_info().rss
             except psutil.NoSuchProcess:
                 continue
