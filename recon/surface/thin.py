@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from recon.dense.view import Points
 from recon.errors import NoSurface
-from recon.threads import both, in_order
+from recon.threads import both, in_order, in_parts
 
 MIN_POINTS = 100
 _MIN_CONFIDENCE = 0.05  # the weight of a point is never zero: a voxel of doubtful points still has a mean
@@ -88,16 +88,16 @@ def thin(parts: Iterable[Points], max_points: int, threads: int = 1) -> Samples:
         given, usable = given + len(part.xyz), usable + len(rows)
         tables = [_binned(*tables, _binned(rows, voxel=voxel, threads=threads), voxel=voxel, threads=threads)] if voxel else [*tables, rows]
         while sum(map(len, tables)) > max_points:
-            voxel = voxel * _GROWTH if voxel else spacing_of(_places(*tables), threads=threads)
+            voxel = voxel * _GROWTH if voxel else spacing_of(_places(tables, threads), threads=threads)
             tables = [_binned(*tables, voxel=voxel, threads=threads)]
     if sum(map(len, tables)) < MIN_POINTS:
         raise NoSurface(
             f"the dense cloud has {usable} usable points, a surface needs {MIN_POINTS}",
             "Lower fuse.min_views to 2, or take more photos that overlap by two thirds",
         )
-    near = _near(_places(*tables), threads)
+    near = _near(_places(tables, threads), threads)
     far = int((~near).sum())
-    table = _denoised([table[kept] for table, kept in _split(tables, near)] if far else tables, voxel, threads)
+    table = _denoised(_stacked([table[kept] for table, kept in _split(tables, near)] if far else tables, threads), voxel, threads)
     xyz, normal, rgb = (np.ascontiguousarray(table[:, first : first + 3]) for first in (1, 4, 7))
     xyz64 = xyz.astype(np.float64)
     spacing, _ = both(lambda: spacing_of(xyz64, threads=threads), lambda: _check_spread(xyz64), threads)
@@ -181,14 +181,30 @@ def _fill(
     return count
 
 
-def _places(*tables: Table) -> NDArray[np.float32]:
+def _places(tables: Sequence[Table], threads: int) -> NDArray[np.float32]:
     """(N, 3) the mean places of all rows."""
-    return tables[0][:, 1:4] if len(tables) == 1 else np.concatenate([table[:, 1:4] for table in tables])
+    return _stacked([table[:, 1:4] for table in tables], threads)
+
+
+def _stacked(tables: Sequence[Table], threads: int) -> Table:
+    """One table of them all. Threads, since new memory is slow to get: most of the time is spent on its first use."""
+    if len(tables) == 1:
+        return tables[0]
+    first = np.cumsum([0, *map(len, tables)])
+    out = np.empty((first[-1], tables[0].shape[1]), np.float32)
+
+    def copy(begin: int, end: int) -> None:
+        for table, at in zip(tables, first[:-1], strict=True):
+            rows = slice(max(begin, at), max(begin, at, min(end, at + len(table))))
+            out[rows] = table[rows.start - at : rows.stop - at]
+
+    in_parts(copy, len(out), _worth(threads, len(out)))
+    return out
 
 
 def _binned(*tables: Table, voxel: float, threads: int = 1) -> Table:
     """One row a voxel: the mean of the rows whose places lie in it, in order of the voxels. Voxel 0 keeps all rows."""
-    table = tables[0] if len(tables) == 1 else np.concatenate(tables)
+    table = _stacked(tables, threads)
     if not voxel or not table.size:
         return table
     keys = voxel_keys(table[:, 1:4], voxel)
@@ -201,7 +217,7 @@ def _binned(*tables: Table, voxel: float, threads: int = 1) -> Table:
         return binned
 
     bounds = [keys.min(), *ends, keys.max() + 1]
-    return np.concatenate(list(in_order(between, pairwise(bounds), threads)))
+    return _stacked(list(in_order(between, pairwise(bounds), threads)), threads)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -225,17 +241,16 @@ def _averaged(table: Table, keys: NDArray[np.int64], order: NDArray[np.int64]) -
     return out
 
 
-def _denoised(tables: list[Table], voxel: float, threads: int) -> Table:
+def _denoised(table: Table, voxel: float, threads: int) -> Table:
     """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
-    table = tables[0] if len(tables) == 1 else np.concatenate(tables)
-    finest = max(voxel, spacing_of(_places(table), threads=threads))
+    finest = max(voxel, spacing_of(_places([table], threads), threads=threads))
     octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[:, 10] / finest, 1.0))).astype(np.int8)
     highest = int(octave.max())
     if not highest:
         return table
     parts = [table[octave == 0]]
     parts += [_binned(table[octave == level], voxel=finest * 2.0**level, threads=threads) for level in range(1, highest + 1)]
-    return np.concatenate(parts)
+    return _stacked(parts, threads)
 
 
 def voxel_keys(xyz: NDArray[np.floating], voxel: float) -> NDArray[np.int64]:
