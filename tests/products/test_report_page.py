@@ -4,13 +4,14 @@ import html.parser
 import json
 import re
 import shutil
-import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_run import HOSTILE, make_run
 from markupsafe import Markup
+from playwright.sync_api import sync_playwright
 
 from recon.config import Config
 from recon.products.report.charts import coverage_map, keyframe_strip, matching_graph, residual_bars
@@ -20,11 +21,7 @@ from recon.stages.products import stage as products
 from recon.stages.report import stage as report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--hide-scrollbars"),
-    *("--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1200,1000"),
-)
+FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @pytest.fixture(scope="module")
@@ -139,42 +136,53 @@ def test_words():
     assert sentence("walk.mp4: shaky") == "walk.mp4: shaky."
 
 
-def browse(page: Path, profile: Path, *flags: str) -> tuple[str, str]:
-    """The page's DOM after its scripts ran, and what the browser logged."""
-    command = [str(CHROMIUM), *FLAGS, *flags, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    return done.stdout, done.stderr
+@dataclass(frozen=True)
+class Seen:
+    viewer: dict[str, str]
+    """What the 3D view says of itself, once it does."""
+    notice: bool
+    complaints: list[str]
 
 
-def viewer_attributes(dom: str) -> dict[str, str]:
-    tag = re.search(r'<div id="viewer"[^>]*>', dom)
-    assert tag, dom[:500]
-    return dict(re.findall(r'data-(\w+)="([^"]*)"', tag[0]))
+def browse(page: Path, *flags: str) -> Seen:
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        tab = browser.new_page(viewport={"width": 1200, "height": 1000})
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("#viewer[data-state]", state="attached", timeout=60_000)
+        viewer = tab.evaluate("({...document.getElementById('viewer').dataset})")
+        seen = Seen(viewer, tab.locator("#viewer-notice").is_visible(), complaints)
+        browser.close()
+    return seen
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's 3D view is not tried")
-def test_browser_draws_the_mesh(page, tmp_path):
-    dom, log = browse(page, tmp_path)
-    seen = viewer_attributes(dom)
-    assert seen["state"] == "drawn"
-    assert "error" not in seen
-    assert 1000 < int(seen["triangles"]) <= 1500
-    complaints = [line for line in log.splitlines() if "CONSOLE" in line and "GPU stall" not in line and "WebGL" not in line]
-    assert complaints == []
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's 3D view is not tried")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's 3D view is not tried")
+@needs_chromium
+def test_browser_draws_the_mesh(page):
+    seen = browse(page)
+    assert seen.viewer["state"] == "drawn"
+    assert "error" not in seen.viewer
+    assert 1000 < int(seen.viewer["triangles"]) <= 1500
+    assert not seen.notice
+    assert [text for text in seen.complaints if "GPU stall" not in text and "WebGL" not in text] == []
+
+
+@needs_chromium
 def test_browser_draws_the_points(page, tmp_path):
     points = tmp_path / "points.html"
     text = page.read_text(encoding="utf-8").replace('data-show="textured" checked', 'data-show="textured"')
     points.write_text(text.replace('data-show="points">', 'data-show="points" checked>'), encoding="utf-8")
-    dom, _ = browse(points, tmp_path / "profile")
-    seen = viewer_attributes(dom)
+    seen = browse(points).viewer
     assert (seen["state"], seen["points"], seen["triangles"]) == ("drawn", "1500", "0")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's 3D view is not tried")
-def test_browser_without_webgl_says_so(page, tmp_path):
-    dom, _ = browse(page, tmp_path, "--disable-3d-apis")
-    assert viewer_attributes(dom)["state"] == "unavailable"
-    assert re.search(r'<div id="viewer-notice">', dom)  # no longer hidden
+@needs_chromium
+def test_browser_without_webgl_says_so(page):
+    seen = browse(page, "--disable-3d-apis")
+    assert seen.viewer["state"] == "unavailable"
+    assert seen.notice
