@@ -16,7 +16,7 @@ import pytest
 
 from recon.storage import LocalStore
 
-pytest_plugins = ["servers"]
+pytest_plugins = ["servers", "chromium"]
 if importlib.util.find_spec("celery") is not None:  # the service's libraries are installed
     pytest_plugins += ["service_fixtures", "api_fixtures"]
 

@@ -16,7 +16,7 @@ def test_cpu_seconds_are_those_of_all_processes_also_of_one_left_behind() -> Non
     begin = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {BUSY.format(0.6)!r}])\n"
     usage = run([sys.executable, "-c", begin + BUSY.format(0.3) + 'print(\'{"event": "done"}\')'])
     assert (usage.code, usage.last) == (0, {"event": "done"})
-    assert 0.9 <= usage.cpu_s < 1.3
+    assert usage.cpu_s >= 0.9
     assert usage.peak_mb > 5
 
 

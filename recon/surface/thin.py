@@ -243,7 +243,7 @@ def _averaged(table: Table, keys: NDArray[np.int64], order: NDArray[np.int64]) -
 
 def _denoised(table: Table, voxel: float, threads: int) -> Table:
     """Rows whose expected error exceeds their distance averaged in voxels of its size, in whole octaves; the rest as they are."""
-    finest = max(voxel, spacing_of(_places([table], threads), threads=threads))
+    finest = max(voxel, spacing_of(table[:, 1:4], threads=threads))
     octave = np.round(np.log2(np.maximum(_NOISE_VOXEL * table[:, 10] / finest, 1.0))).astype(np.int8)
     highest = int(octave.max())
     if not highest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +18,11 @@ import axe_playwright_python
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from chromium import Launch
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from recon.simulate import simulate
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 SIZES = {"desk": (1280, 860), "phone": (390, 844)}
 OPTIONS = {"products": {"turntable_s": 0}, "mesh": {"depth": 6, "faces": 2000}, "texture": {"page_px": 512}}
@@ -94,13 +92,10 @@ def flight(tmp_path_factory: pytest.TempPathFactory) -> Flight:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the page is not tried")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
+def browser(chromium: Launch) -> Iterator[Browser]:
+    found = chromium()
+    yield found
+    found.close()
 
 
 Open = Callable[..., Page]

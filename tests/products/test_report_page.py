@@ -3,15 +3,14 @@ from __future__ import annotations
 import html.parser
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import Launch
 from fake_run import HOSTILE, make_run
 from markupsafe import Markup
-from playwright.sync_api import sync_playwright
 
 from recon.config import Config
 from recon.products.report.charts import coverage_map, keyframe_strip, matching_graph, residual_bars
@@ -19,9 +18,6 @@ from recon.products.report.page import clock, sentence
 from recon.stage import Work
 from recon.stages.products import stage as products
 from recon.stages.report import stage as report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @pytest.fixture(scope="module")
@@ -144,27 +140,20 @@ class Seen:
     complaints: list[str]
 
 
-def browse(page: Path, *flags: str) -> Seen:
+def browse(chromium: Launch, page: Path, *flags: str) -> Seen:
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+    with chromium(*flags) as browser:
         tab = browser.new_page(viewport={"width": 1200, "height": 1000})
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(page.as_uri())
         tab.wait_for_selector("#viewer[data-state]", state="attached", timeout=60_000)
         viewer = tab.evaluate("({...document.getElementById('viewer').dataset})")
-        seen = Seen(viewer, tab.locator("#viewer-notice").is_visible(), complaints)
-        browser.close()
-    return seen
+        return Seen(viewer, tab.locator("#viewer-notice").is_visible(), complaints)
 
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's 3D view is not tried")
-
-
-@needs_chromium
-def test_browser_draws_the_mesh(page):
-    seen = browse(page)
+def test_browser_draws_the_mesh(page, chromium):
+    seen = browse(chromium, page)
     assert seen.viewer["state"] == "drawn"
     assert "error" not in seen.viewer
     assert 1000 < int(seen.viewer["triangles"]) <= 1500
@@ -172,17 +161,15 @@ def test_browser_draws_the_mesh(page):
     assert [text for text in seen.complaints if "GPU stall" not in text and "WebGL" not in text] == []
 
 
-@needs_chromium
-def test_browser_draws_the_points(page, tmp_path):
+def test_browser_draws_the_points(page, tmp_path, chromium):
     points = tmp_path / "points.html"
     text = page.read_text(encoding="utf-8").replace('data-show="textured" checked', 'data-show="textured"')
     points.write_text(text.replace('data-show="points">', 'data-show="points" checked>'), encoding="utf-8")
-    seen = browse(points).viewer
+    seen = browse(chromium, points).viewer
     assert (seen["state"], seen["points"], seen["triangles"]) == ("drawn", "1500", "0")
 
 
-@needs_chromium
-def test_browser_without_webgl_says_so(page):
-    seen = browse(page, "--disable-3d-apis")
+def test_browser_without_webgl_says_so(page, chromium):
+    seen = browse(chromium, page, "--disable-3d-apis")
     assert seen.viewer["state"] == "unavailable"
     assert seen.notice

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import Launch
 from file_server import Answer, FileServer, serving
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from viewing import describe, put
 
 from api.page import content_policy
@@ -27,8 +27,6 @@ from fake_run import make_run
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "api/static"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".wasm": "application/wasm"}
 PAGE = """<!doctype html><html lang="en"><head><title>viewer</title><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="app.css"><link rel="stylesheet" href="harness.css"></head>
@@ -78,13 +76,10 @@ def cloud_files(marks: Points, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the viewer is not tried")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
+def browser(chromium: Launch) -> Iterator[Browser]:
+    found = chromium()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")
