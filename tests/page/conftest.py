@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,30 +35,39 @@ class Served:
     url: str
     key: str
     pid: int
+    database: Path
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
 
     @contextmanager
     def work_stopped(self) -> Iterator[None]:
-        """Within it what is asked for waits: the processes that would do it hold still, from when they have nothing to do."""
-        pools = [child for worker in psutil.Process(self.pid).children() for child in worker.children()]
-        assert pools
-
-        def spent_s() -> float:
-            return sum(times.user + times.system for times in (child.cpu_times() for child in pools))
-
-        before = -1.0
-        while (now := spent_s()) > before:  # not amid a transaction: others would wait for it
-            before = now
-            time.sleep(0.3)
+        """Within it what is asked for waits: the workers hand nothing on. What their processes are at comes to its end."""
+        workers = [child for child in psutil.Process(self.pid).children() if "worker" in child.cmdline()]
+        assert workers
         try:
-            for child in pools:
-                child.suspend()
+            for worker in workers:
+                worker.suspend()
+            while self._is_locked():  # stopped amid a transaction: others would wait for it
+                for worker in workers:
+                    worker.resume()
+                time.sleep(0.1)
+                for worker in workers:
+                    worker.suspend()
             yield
         finally:
-            for child in pools:
-                child.resume()
+            for worker in workers:
+                worker.resume()
+
+    def _is_locked(self) -> bool:
+        """Whether somebody holds the database's lock for longer than transactions last."""
+        with closing(sqlite3.connect(self.database, timeout=2)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            connection.rollback()
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +80,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert process.stdout is not None
     told = json.loads(process.stdout.readline() or "{}")
     assert told.get("event") == "serving", (home.parent / "serve.log").read_text()
-    yield Served(told["url"], Path(told["key_file"]).read_text().strip(), process.pid)
+    yield Served(told["url"], Path(told["key_file"]).read_text().strip(), process.pid, home / "recon.db")
     process.send_signal(signal.SIGINT)
     process.wait(30)
     process.stdout.close()

@@ -120,7 +120,7 @@ def test_a_refused_upload_says_why(open_page: Open, look) -> None:
     page.get_by_role("button", name="Choose the files again").click()
     photos = [{"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": photo(seed)} for seed, name in enumerate("abc", 2)]
     page.locator("[data-pick=files]").set_input_files(photos)  # type: ignore[arg-type]
-    expect(page.get_by_role("heading", name="This will hardly make a model")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="This will hardly make a model")).to_be_visible(timeout=120_000)
     look(page, "23-hopeless")
     page.get_by_role("button", name="Delete this capture").click()
     expect(page.get_by_text("is deleted.")).to_be_visible()
@@ -181,7 +181,7 @@ def test_a_job_is_cancelled_and_tried_again(open_page: Open, served: Served, sho
             expect(page.locator(".progress-words")).to_contain_text("Cancelled")
             assert client.get(f"/v1/jobs/{job}").json()["state"] == "cancelled"
         page.get_by_role("button", name="Try again").click()
-        expect(page.locator(".progress-words")).to_contain_text("Done in", timeout=30_000)
+        expect(page.locator(".progress-words")).to_contain_text("Done in", timeout=120_000)
         expect(page.get_by_text("This job made no model: its options said to stop before.")).to_be_visible()
 
 
@@ -206,7 +206,7 @@ def test_markup_is_shown_as_text(open_page: Open, served: Served, short_job: str
     files = [{"name": name, "mimeType": "image/jpeg", "buffer": photo(3, MARKUP)}]
     files += [{"name": "<b>bad</b>.jpg", "mimeType": "image/jpeg", "buffer": b"no image"}]
     page.locator("[data-pick=files]").set_input_files(files)
-    expect(page.get_by_role("heading", name=re.compile("hardly make|Your capture|No model"))).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name=re.compile("hardly make|Your capture|No model"))).to_be_visible(timeout=120_000)
     shown = page.locator("main").inner_text() + page.locator("main").text_content()  # type: ignore[operator]
     assert "onerror" in shown, "the camera's name is shown"
     assert "<b>bad</b>.jpg" in shown
