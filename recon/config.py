@@ -132,7 +132,7 @@ class Mesh(Section):
     depth: int = Field(0, ge=0, le=14, description="octree depth of the Poisson reconstruction; 0: from the point spacing")
     max_points: int = Field(3_000_000, ge=1000)
     max_uncertainty: float = Field(
-        7.4, ge=0, description="rims whose expected error and spacing of points exceed so many times what is typical are cut away; 0: none"
+        7.2, ge=0, description="rims whose expected error and spacing of points exceed so many times what is typical are cut away; 0: none"
     )
     max_hole: float = Field(0.02, ge=0, le=1, description="holes up to this width are closed, a share of the square root of the area")
     max_flat_hole: float = Field(0.15, ge=0, le=1, description="the same amid what is flat, where nothing is seen behind the hole")

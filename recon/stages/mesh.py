@@ -24,4 +24,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "mesh.json", summary)
 
 
-stage = Stage("mesh", ("sample", "surface"), run, memory_mb=4000, version=11)
+stage = Stage("mesh", ("sample", "surface"), run, memory_mb=4000, version=12)

@@ -93,7 +93,7 @@ def finish(samples: Samples, parts: Sequence[Part], options: Mesh, work: Work) -
         )
     work.tell(0.4)
     facts["faces_before_simplification"] = len(faces)
-    vertices, faces = simplify(vertices, faces, options.faces)
+    vertices, faces = simplify(vertices, faces, options.faces, work.threads)
     if not len(faces):
         raise NoSurface(f"nothing of the surface is left at {options.faces} faces", "Raise mesh.faces")
     work.tell(0.9)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.surface.collapse import collapse_edges
 from recon.surface.mesh import Edges, face_areas, split_bowties
 
-_FINISH = 1.25  # the exact decimation takes over at this many times the faces asked for
 _BORDER_WEIGHT = 3.0
 
 
-def simplify(vertices: NDArray[np.float64], faces: NDArray[np.int32], target: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """At most ``target`` faces by quadric edge collapse (Garland and Heckbert 1997), manifold, without unused vertices.
+def simplify(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], target: int, threads: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """At most ``target`` faces by quadric edge collapse, manifold, without unused vertices.
 
-    A fast approximate collapse does the bulk, the exact one with border quadrics the rest: alone, the first wears borders
-    off and the second takes ten times as long.
+    Handles and separate pieces hold the collapse up. Where that leaves too many faces, one goes on that asks nothing of connectivity,
+    and what it tangles is cut away.
     """
     vertices, faces = _clean(vertices, faces)
-    if len(faces) > _FINISH * target:
-        import fast_simplification
-
-        light, fewer = fast_simplification.simplify(vertices.astype(np.float32), faces, target_count=int(_FINISH * target), agg=3)
-        vertices, faces = _clean(np.asarray(light, dtype=np.float64), np.asarray(fewer, dtype=np.int32))
+    if len(faces) > target:
+        vertices, faces = collapse_edges(vertices, faces, target, threads)
     wanted = target
     while len(faces) > target and wanted >= 4:
         vertices, faces = _clean(*_collapsed(vertices, faces, wanted))
