@@ -240,8 +240,9 @@ def _get_ready() -> None:
         import cv2
         import numba
         import pycolmap
+        import scipy.spatial
 
-        log.debug("ready: cv2 %s, numba %s, pycolmap %s", cv2.__version__, numba.__version__, pycolmap.__version__)
+        log.debug("ready: %s", [module.__name__ for module in (cv2, numba, pycolmap, scipy.spatial)])
 
     threading.Thread(target=load, daemon=True).start()
 

@@ -21,6 +21,7 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     from recon.surface.mesh import MESH_FILE, TriMesh
     from recon.surface.photos import registered_photos
     from recon.surface.texture import texture_mesh
+    from recon.threads import in_order
 
     cv2.setNumThreads(work.threads)
     mesh = TriMesh.load(inputs["mesh"][0] / MESH_FILE)
@@ -28,11 +29,15 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     photos = registered_photos(model, ImageSet.read(inputs), read_views(inputs))
     textured = texture_mesh(mesh, photos, config.texture, work)
     np.savez(out / "textured.npz", vertices=mesh.vertices, normals=mesh.normals, faces=mesh.faces, uv=textured.uv, page=textured.page)
-    for number, page in enumerate(textured.pages):
+
+    def write(number: int) -> None:
         if config.texture.page_format == "png":
-            write_png(out / f"page_{number}.png", page)
+            write_png(out / f"page_{number}.png", textured.pages[number])
         else:
-            write_jpeg(out / f"page_{number}.jpg", page, JPEG_QUALITY)
+            write_jpeg(out / f"page_{number}.jpg", textured.pages[number], JPEG_QUALITY)
+
+    for _ in in_order(write, range(len(textured.pages)), work.threads):
+        pass
     write_json(out / "texture.json", textured.summary)
 
 

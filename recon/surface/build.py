@@ -17,7 +17,6 @@ from recon.errors import NoSurface
 from recon.stage import Work
 from recon.surface.blocks import Block, block_surface, join, split
 from recon.surface.closing import closed
-from recon.surface.heightfield import height_field
 from recon.surface.mesh import Edges, TriMesh, face_areas, vertex_normals
 from recon.surface.poisson import Cube, Surface, cube_about
 from recon.surface.simplify import simplify
@@ -159,6 +158,8 @@ def _cut(samples: Samples, parts: Sequence[Part], options: Mesh, threads: int) -
 
 
 def _height_field(samples: Samples, options: Mesh) -> Part:
+    from recon.surface.heightfield import height_field  # here, since it takes a tenth of a second to load
+
     field = height_field(samples, options.faces, options.max_hole)
     areas = face_areas(field.vertices, field.faces)
     keep, islands = without_islands(Edges.of(field.faces).face_pairs()[0], areas, np.ones(len(areas), bool))

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.surface.mesh import TriMesh, components, face_vectors
+from recon.surface.mesh import TriMesh, components, components_within, face_vectors
 from recon.surface.photos import Photo
 
 PADDING = 2
@@ -57,7 +57,7 @@ def make_charts(mesh: TriMesh, label: NDArray[np.int32], corners: NDArray[np.flo
     corners[plain] = _flattened(mesh, plain, side)
     code = np.where(plain, -1 - side, label).astype(np.int64)
     inner = max_texels - 2 * PADDING - 2
-    chart = components(pairs[code[pairs[:, 0]] == code[pairs[:, 1]]], len(code))
+    chart = components_within(pairs, code - code.min(initial=0))
     low, high = _bounds(chart, corners)
     large = ((high - low).max(axis=1) > inner)[chart]
     if large.any():
@@ -87,7 +87,7 @@ def _split_sparse(chart: NDArray[np.int32], corners: NDArray[np.float64], pairs:
         cut = ((low + high) / 2)[np.arange(len(longer)), longer]
         upper = sparse[chart] & (middle[np.arange(len(chart)), longer[chart]] > cut[chart])
         halves = 2 * chart.astype(np.int64) + upper
-        split = components(pairs[halves[pairs[:, 0]] == halves[pairs[:, 1]]], len(chart))
+        split = components_within(pairs, halves)
         if split.max(initial=0) == chart.max(initial=0):
             break
         chart = split

@@ -7,13 +7,13 @@ from functools import partial
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, diags
+from scipy.sparse import csr_matrix, diags
 
 from recon.dense.fusion import median
 from recon.surface.linear import solve
 from recon.surface.mesh import face_neighbours
 from recon.surface.visibility import Candidates
-from recon.threads import in_parts
+from recon.threads import in_order, in_parts
 
 _RELIABLE = (6.0, 248.0)  # outside, a colour is black or saturated and says nothing of exposure
 _HIGHLIGHTS, WHITE = 170.0, 252.0  # brightest channel from which a colour counts as near white, and as white
@@ -28,7 +28,7 @@ _SMOOTHING = 3
 _GROWTH = 6
 
 
-def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
+def exposure_gains(candidates: Candidates, photos: int, threads: int = 1) -> NDArray[np.float64]:
     """(photos, 3) factors by channel that bring the photos' colours of the same faces together, geometric mean 1.
 
     Minimises the robust sum over faces and photos of (log colour + log gain - log colour of the face)^2 over gains and face
@@ -41,35 +41,37 @@ def exposure_gains(candidates: Candidates, photos: int) -> NDArray[np.float64]:
     several = several[:: len(several) // _FACES + 1]
     usable, candidates = usable[several], candidates.of(several)
     face, slot = np.nonzero(usable)
-    log_gain = np.zeros((photos, 3))
     if not len(face):
-        return np.exp(log_gain)
+        return np.ones((photos, 3))
     photo, rgb = candidates.photo[face, slot], candidates.rgb[face, slot].astype(np.float64)
     seen = np.bincount(photo, minlength=photos)
     views = np.maximum(usable.sum(axis=1), 1)
-    for c in range(3):
+
+    def fit(c: int) -> NDArray[np.float64]:
         logs = np.log(rgb[:, c])
         bright = (np.bincount(face, rgb[:, c], minlength=len(usable)) / views / 128)[face] ** 2
-        weight = bright
+        weight, gain = bright, np.zeros(photos)
         for _ in range(_ROUNDS):
-            column = _solve_gains(face, photo, logs, weight, len(usable), photos)
-            corrected = logs + column[photo]
+            gain = _solve_gains(face, photo, logs, weight, len(usable), photos)
+            corrected = logs + gain[photo]
             total = np.maximum(np.bincount(face, weight, minlength=len(usable)), 1e-12)
             residual = corrected - (np.bincount(face, weight * corrected, minlength=len(usable)) / total)[face]
             weight = bright / (1 + (residual / _CAUCHY) ** 2)
-        log_gain[:, c] = column - (seen * column).sum() / seen.sum()
-    return np.exp(log_gain)
+        return np.asarray(gain - (seen * gain).sum() / seen.sum())
+
+    return np.exp(np.stack(list(in_order(fit, range(3), threads)), axis=1))
 
 
 def _solve_gains(
     face: NDArray[np.int64], photo: NDArray[np.int32], logs: NDArray[np.float64], weight: NDArray[np.float64], faces: int, photos: int
 ) -> NDArray[np.float64]:
-    """(photos,) log gains of one channel."""
-    incidence = coo_matrix((weight, (face, photo)), shape=(faces, photos)).tocsr()
-    per_face = np.maximum(np.asarray(incidence.sum(axis=1)).ravel(), 1e-12)
-    per_photo = np.asarray(incidence.sum(axis=0)).ravel()
+    """(photos,) log gains of one channel; ``face`` ascends."""
+    per_face = np.maximum(np.bincount(face, weight, minlength=faces), 1e-12)
+    per_photo = np.bincount(photo, weight, minlength=photos)
     ridge = _RIDGE * per_photo.mean() + 1e-12
-    laplacian = diags(per_photo + ridge) - incidence.T @ diags(1 / per_face) @ incidence
+    first = np.concatenate(([0], np.cumsum(np.bincount(face, minlength=faces))))
+    shared = csr_matrix((weight / np.sqrt(per_face)[face], photo, first), shape=(faces, photos))
+    laplacian = diags(per_photo + ridge) - shared.T @ shared
     mean = np.bincount(face, weight * logs, minlength=faces) / per_face
     right = np.bincount(photo, weight * (mean[face] - logs), minlength=photos).astype(np.float64)
     return solve(laplacian.tocsr(), right[:, None], tolerance=1e-10)[:, 0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from recon.surface.mesh import Edges, components, face_areas, face_vectors
+from recon.surface.mesh import Edges, components_within, face_areas, face_vectors
 from recon.surface.poisson import Surface
 from recon.surface.thin import Samples
 
@@ -43,6 +44,7 @@ class Laid:
         """(N, 3) normals of some faces (N,), as long as their area."""
         return face_vectors(self.vertices, self.faces[faces]) / 2
 
+    @cached_property
     def at_border(self) -> NDArray[np.bool_]:
         """(F,) whether a face has an edge that no other face or more than one shares."""
         return np.asarray((self.edges.faces[self.edges.of_face] != 2).any(axis=1))
@@ -87,10 +89,10 @@ class Holes:
 
     @classmethod
     def of(cls, laid: Laid, lost: NDArray[np.bool_]) -> Holes:
-        patch = components(laid.pairs[lost[laid.pairs].all(axis=1)], len(lost))
+        patch = components_within(laid.pairs, lost.astype(np.int8) - 1)
         count = int(patch.max(initial=-1)) + 1
         area = np.bincount(patch, np.where(lost, laid.areas, 0.0), minlength=count).astype(np.float64)
-        open_ended = np.bincount(patch, lost & laid.at_border(), minlength=count) > 0
+        open_ended = np.bincount(patch, lost & laid.at_border, minlength=count) > 0
         rim = _Rim.of(laid, lost)
         around = np.bincount(patch[rim.inside], rim.length, minlength=count).astype(np.float64)
         return cls(lost, patch, area, rim, around, ~open_ended & (area > 0) & (area <= around**2 / (4 * np.pi)))
@@ -120,18 +122,22 @@ def closable(laid: Laid, samples: Samples, holes: Holes, width: float, flat_widt
 
 def _flat(laid: Laid, holes: Holes, asked: NDArray[np.bool_], faces: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(patches,) whether the sheet and the kept faces around it are flat and face the same way; of those ``asked``, with their faces."""
-    patch, count = holes.patch, len(holes.area)
-    sheet = _sums(patch[faces], laid.vectors(faces), count) / np.maximum(holes.area, 1e-300)[:, None]
-    at = np.flatnonzero(asked[patch[holes.rim.inside]])
+    patches = np.flatnonzero(asked)  # few of very many: each kept face is one
+    number, count = np.cumsum(asked) - 1, len(patches)
+    sheet = _sums(number[holes.patch[faces]], laid.vectors(faces), count) / np.maximum(holes.area[patches], 1e-300)[:, None]
+    at = np.flatnonzero(asked[holes.patch[holes.rim.inside]])
     outside = holes.rim.outside[at]
     unit = laid.vectors(outside) / np.maximum(laid.areas[outside], 1e-300)[:, None]
-    beside = _sums(patch[holes.rim.inside[at]], unit * holes.rim.length[at, None], count) / np.maximum(holes.around, 1e-300)[:, None]
+    beside = _sums(number[holes.patch[holes.rim.inside[at]]], unit * holes.rim.length[at, None], count)
+    beside = beside / np.maximum(holes.around[patches], 1e-300)[:, None]
     flatness, flatness_beside = np.linalg.norm(sheet, axis=1), np.linalg.norm(beside, axis=1)
     along = np.einsum("pc,pc->p", sheet, beside) >= _SAME_WAY * flatness * flatness_beside
-    return np.asarray((flatness >= _FLAT_SHEET) & (flatness_beside >= _FLAT_RIM) & along)
+    flat = np.zeros(len(asked), bool)
+    flat[patches] = (flatness >= _FLAT_SHEET) & (flatness_beside >= _FLAT_RIM) & along
+    return flat
 
 
-def _sums(of: NDArray[np.int32], vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _sums(of: NDArray[np.integer], vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """(count, 3) sums of the vectors (N, 3) of each number."""
     return np.stack([np.bincount(of, vectors[:, axis], minlength=count) for axis in range(3)], axis=1)
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.surface.mesh import components, face_neighbours
+from recon.surface.mesh import components_within, face_neighbours
 from recon.surface.visibility import Candidates
 from recon.threads import in_parts
 
@@ -36,7 +36,7 @@ def choose_photos(candidates: Candidates, rejected: NDArray[np.bool_], pairs: ND
     neighbours = face_neighbours(pairs, len(photo))
     label = _propagate(photo, cost, neighbours, threads)
     for _ in range(_MERGES):
-        chart = components(pairs[label[pairs[:, 0]] == label[pairs[:, 1]]], len(label))
+        chart = components_within(pairs, label + 1)
         small = np.bincount(chart)[chart] < _SMALL_CHART
         merged = _join_neighbours(label, small, photo, cost, neighbours)
         if (merged == label).all():

@@ -199,6 +199,14 @@ def components(pairs: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     return number
 
 
+def components_within(pairs: NDArray[np.integer], group: NDArray[np.integer]) -> NDArray[np.int32]:
+    """As ``components`` of (N,) nodes, by the links within a group alone; nodes of a group below 0 are linked to none."""
+    root = np.arange(len(group), dtype=np.int32)
+    _link_within(root, pairs, group)
+    number: NDArray[np.int32] = _numbered(root)[0]
+    return number
+
+
 @numba.njit(cache=True, nogil=True)
 def _root(root: NDArray[np.int32], node: int) -> int:
     """The least node known to be connected; shortens the way to it."""
@@ -209,13 +217,22 @@ def _root(root: NDArray[np.int32], node: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
+def _link_within(root: NDArray[np.int32], pairs: NDArray[np.integer], group: NDArray[np.integer]) -> None:
+    for n in range(len(pairs)):
+        if group[pairs[n, 0]] >= 0 and group[pairs[n, 0]] == group[pairs[n, 1]]:
+            _join(root, pairs[n, 0], pairs[n, 1])
+
+
+@numba.njit(cache=True, nogil=True)
 def _link(root: NDArray[np.int32], pairs: NDArray[np.integer]) -> None:
     for n in range(len(pairs)):
-        a, b = _root(root, pairs[n, 0]), _root(root, pairs[n, 1])
-        if a < b:
-            root[b] = a
-        else:
-            root[a] = b
+        _join(root, pairs[n, 0], pairs[n, 1])
+
+
+@numba.njit(cache=True, nogil=True)
+def _join(root: NDArray[np.int32], one: int, other: int) -> None:
+    a, b = _root(root, one), _root(root, other)
+    root[max(a, b)] = min(a, b)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -261,5 +278,4 @@ def _link_fans(root: NDArray[np.int32], faces: NDArray[np.integer], pairs: NDArr
         for k in range(3):
             for m in range(3):
                 if faces[a, k] == faces[b, m]:
-                    one, other = _root(root, 3 * a + k), _root(root, 3 * b + m)
-                    root[max(one, other)] = min(one, other)
+                    _join(root, 3 * a + k, 3 * b + m)

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from recon.surface.mesh import vertex_normals
 from recon.surface.poisson import Surface
 from recon.surface.thin import Samples, spacing_of
+from recon.threads import in_order
 
 _NEIGHBOURS = 12
 _REACH = 1.0  # a vertex may be so many local sample spacings from the nearest sample (further, it spills over rims) ...
@@ -25,7 +26,7 @@ _SPAN = (
 _AROUND = 24  # samples that are asked whether they do
 _WIDEST_GAP = np.pi  # between the directions that they lie in; beyond a straight rim more than half a turn is empty
 _ALONG = 0.5  # least cosine between a sample's normal and the vertex': a web from a near rim to a far one stands across its samples
-_AT_ONCE = 50_000
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def support(surface: Surface, samples: Samples, threads: int = 1) -> Support:
     """How the samples support each vertex."""
     tree = samples.tree
     # a lone sample far from all others supports no more than those of a sparse region
-    widest = spacing_of(samples.xyz, _SPARSE, tree)
+    widest = spacing_of(samples.xyz, _SPARSE, tree, threads)
     reach = max(_SPAN * widest, _REACH_CELLS * surface.cell)
     # the bound saves most of the time: a balloon's vertices are about equally far from very many samples
     distance, nearest = tree.query(surface.vertices, distance_upper_bound=reach, workers=threads)
@@ -80,15 +81,16 @@ def _amid(
     vertices: NDArray[np.float64], normals: NDArray[np.float32], samples: Samples, nearest: NDArray[np.float64], threads: int
 ) -> NDArray[np.bool_]:
     """Whether samples lie all around each vertex, within twice the distance of the ``nearest``, and face the same way."""
-    found = np.zeros(len(vertices), bool)
-    for start in range(0, len(vertices), _AT_ONCE):
+
+    def look(start: int) -> NDArray[np.bool_]:
         part = slice(start, start + _AT_ONCE)
         vertex, normal = vertices[part], normals[part].astype(np.float64)
-        distance, others = samples.tree.query(vertex, k=min(_AROUND, len(samples.xyz)), workers=threads)
+        distance, others = samples.tree.query(vertex, k=min(_AROUND, len(samples.xyz)))
         along = np.abs(np.einsum("vkc,vc->vk", samples.normal[others], normal)) >= _ALONG
         counted = along & (distance <= 2 * nearest[part, None])
-        found[part] = _widest_gap(samples.xyz[others] - vertex[:, None], normal, counted) <= _WIDEST_GAP
-    return found
+        return _widest_gap(samples.xyz[others] - vertex[:, None], normal, counted) <= _WIDEST_GAP
+
+    return np.concatenate([np.zeros(0, bool), *in_order(look, range(0, len(vertices), _AT_ONCE), threads)])
 
 
 def _widest_gap(offset: NDArray[np.float64], normal: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -108,5 +110,13 @@ def _widest_gap(offset: NDArray[np.float64], normal: NDArray[np.float64], counte
 def _around(tree: cKDTree, samples: Samples, asked: NDArray[np.integer], threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Spacing of the samples around each sample asked for, and their mean expected error, world units."""
     count = min(_NEIGHBOURS, len(samples.xyz) - 1)
-    distance, others = tree.query(samples.xyz[asked], k=count + 1, workers=threads)
-    return distance[:, -1] * (np.pi / count) ** 0.5, samples.sigma[others].mean(axis=1)
+    spacing, error = np.empty(len(asked)), np.empty(len(asked))
+
+    def look(start: int) -> None:
+        part = slice(start, start + _AT_ONCE)
+        distance, others = tree.query(samples.xyz[asked[part]], k=count + 1)
+        spacing[part], error[part] = distance[:, -1] * (np.pi / count) ** 0.5, samples.sigma[others].mean(axis=1)
+
+    for _ in in_order(look, range(0, len(asked), _AT_ONCE), threads):
+        pass
+    return spacing, error

@@ -51,7 +51,7 @@ def texture_mesh(mesh: TriMesh, photos: list[Photo], options: Texture, work: Wor
     edges = Edges.of(mesh.faces)
     pairs, _ = edges.face_pairs()
     candidates = find_candidates(mesh, photos, options.max_size_px, work.threads, lambda fraction: work.tell(0.4 * fraction))
-    gains = exposure_gains(candidates, len(photos))
+    gains = exposure_gains(candidates, len(photos), work.threads)
     rejected = inconsistent(candidates, gains, pairs, work.threads)
     label = choose_photos(candidates, rejected, pairs, work.threads)
     work.tell(0.5)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recon.config import Mesh
 from recon.surface.holes import Holes, Laid, closable
-from recon.surface.mesh import components
+from recon.surface.mesh import components_within
 from recon.surface.poisson import Surface
 from recon.surface.support import support
 from recon.surface.thin import Samples
@@ -85,7 +85,7 @@ def without_islands(
 
     A piece of which half is ``sure`` (F,) may be smaller than others.
     """
-    piece = components(pairs[keep[pairs].all(axis=1)], len(keep))
+    piece = components_within(pairs, keep.astype(np.int8) - 1)
     piece_area = np.bincount(piece, np.where(keep, areas, 0))
     large = (piece_area >= _ISLAND_SHARE * piece_area.sum()) | (piece_area == piece_area.max())
     if sure is not None:
@@ -99,7 +99,7 @@ def _typical(uncertainty: NDArray[np.float64], area: NDArray[np.float64]) -> flo
 
     Where a scene goes from near to far, the near has most of the samples and the far most of the surface.
     """
-    order = np.argsort(uncertainty, kind="stable")
+    order = np.argsort(uncertainty)
     middle = np.searchsorted(np.cumsum(area[order]), area.sum() / 2)
     return max(1.0, _AREA_SHARE * float(uncertainty[order][middle])) if len(order) else 1.0
 
@@ -110,6 +110,6 @@ def _outskirts(laid: Laid, lost: NDArray[np.bool_], uncertain: NDArray[np.bool_]
     An uncertain patch amid the surface is where the surface is hard to see, not where it ends.
     """
     thin = uncertain | lost
-    patch = components(laid.pairs[thin[laid.pairs].all(axis=1)], len(thin))
-    outer = lost | laid.at_border()
+    patch = components_within(laid.pairs, thin.astype(np.int8) - 1)
+    outer = lost | laid.at_border
     return ~lost & uncertain & (np.bincount(patch, outer & thin) > 0)[patch]

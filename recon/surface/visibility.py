@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recon.surface.mesh import TriMesh, face_vectors
 from recon.surface.photos import Photo
-from recon.threads import in_order
+from recon.threads import both, in_order
 
 MAX_CANDIDATES = 10
 _GLANCE_PX = 1024  # longer side at which a photo is looked at for mean colours
@@ -66,12 +66,20 @@ class Sight:
 
 
 class Visibility:
-    """A mesh ready to be asked what a photo sees of it."""
+    """A mesh ready to be asked what a photo sees of it, on a thread for each question."""
 
     def __init__(self, mesh: TriMesh, threads: int = 1) -> None:
-        self._mesh, self._threads = mesh, threads
-        self._scene = o3d.t.geometry.RaycastingScene(nthreads=threads)
+        self._mesh = mesh
+        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(o3d.core.Tensor(mesh.vertices), o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+        both(self._measure, self._index, threads)
+
+    def _index(self) -> None:
+        """Have the scene sort its triangles: it does so on the first question, and on one thread."""
+        self._scene.test_occlusions(o3d.core.Tensor(np.zeros((1, 6), np.float32)), 0.0, 1.0, nthreads=1)
+
+    def _measure(self) -> None:
+        mesh = self._mesh
         normals = face_vectors(mesh.vertices, mesh.faces)
         self._normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
         corners = mesh.vertices[mesh.faces].astype(np.float64)
@@ -106,7 +114,7 @@ class Visibility:
         step = np.minimum(clearance[:, None], 0.5 * length)
         start = points + direction / np.maximum(length, 1e-30) * step
         rays = np.hstack([start, eye - start]).astype(np.float32)
-        return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=self._threads).numpy(), dtype=bool)
+        return np.asarray(self._scene.test_occlusions(o3d.core.Tensor(rays), 0.0, 1.0, nthreads=1).numpy(), dtype=bool)
 
 
 Offer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
@@ -115,7 +123,7 @@ Offer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, threads: int, tell: Callable[[float], None]) -> Candidates:
     """The photos that see each face best. Holds as many photos as threads; a face with a masked pixel isn't seen."""
-    visibility = Visibility(mesh)
+    visibility = Visibility(mesh, threads)
     candidates = Candidates.empty(len(mesh.faces), max(1, min(MAX_CANDIDATES, len(photos))))
     known = [photo.sharpness for photo in photos if photo.sharpness > 0]
     usual_sharpness = float(np.median(known)) if known else 1.0
