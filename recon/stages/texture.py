@@ -41,4 +41,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / "texture.json", textured.summary)
 
 
-stage = Stage("texture", ("ingest", "select", "recover", "georef", "undistort", "mesh"), run, memory_mb=3000, version=8)
+stage = Stage("texture", ("ingest", "select", "recover", "georef", "undistort", "mesh"), run, memory_mb=3000, version=9)

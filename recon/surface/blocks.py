@@ -52,29 +52,41 @@ class Block:
 
 def split(samples: Samples, cube: Cube, most: int = MOST_SAMPLES) -> list[Block]:
     """Blocks of at most ``most`` samples each, as far as they stay much thicker than their margins; the fullest first."""
-    cells = cube.cells(samples.xyz)
     done: list[tuple[int, Block]] = []
-    waiting = [(Block.whole(cube), np.arange(len(cells)))]
+    waiting = [(Block.whole(cube), cube.cells(samples.xyz))]
     while waiting:
         block, inside = waiting.pop()
-        halves = _halves(block, cells[inside]) if len(inside) > most else None
+        halves = _halves(block, inside) if len(inside) > most else None
         if halves is None:
             done.append((len(inside), block))
         else:
-            waiting += [(half, inside[half.holds(cells[inside])]) for half in reversed(halves)]
+            waiting += [(half, inside[half.holds(inside)]) for half in reversed(halves)]
     return [block for _, block in sorted(done, key=lambda one: -one[0])]
 
 
 def _halves(block: Block, cells: NDArray[np.float64]) -> tuple[Block, Block] | None:
-    """Two blocks of about as many samples, cut across the longest extent of the middle nine tenths of them."""
-    low, middle, high = np.quantile(cells, (0.05, 0.5, 0.95), axis=0)
+    """Two blocks of about as much work, cut across the longest extent of the middle nine tenths of the samples."""
+    low, high = np.quantile(cells, (0.05, 0.95), axis=0)
     axis = int(np.argmax(high - low))
-    cut = round(float(middle[axis]) / _STEP_CELLS) * _STEP_CELLS
+    cut = round(_middle_of_work(cells, axis) / _STEP_CELLS) * _STEP_CELLS
     if min(cut - low[axis], high[axis] - cut) < 2 * _MARGIN_CELLS:
         return None
     below, above = list(block.high), list(block.low)
     below[axis] = above[axis] = cut
     return Block(block.low, (below[0], below[1], below[2])), Block((above[0], above[1], above[2]), block.high)
+
+
+def _middle_of_work(cells: NDArray[np.float64], axis: int) -> float:
+    """Where half of the work lies on either side along an axis.
+
+    A reconstruction takes as long as cells of twice the finest edge hold samples, be they few or many (measured: on
+    fountain-P11 blocks of as many samples, but an eighth more such cells, took an eighth longer).
+    """
+    slices, *others = ((cells[:, a] / 2).astype(np.int64) for a in (axis, (axis + 1) % 3, (axis + 2) % 3))
+    spans = [int(other.max()) + 1 for other in others]
+    keys = np.sort((slices * spans[0] + others[0]) * spans[1] + others[1])
+    occupied = keys[np.append(True, keys[1:] != keys[:-1])]
+    return 2.0 * float(occupied[len(occupied) // 2] // (spans[0] * spans[1])) + 1
 
 
 def block_surface(samples: Samples, cube: Cube, block: Block) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from painted import ball_cloud, hill_cloud
+from painted import ball_cloud, cloud, hill_cloud
 from scipy.spatial import cKDTree
 
 from recon.config import Mesh
@@ -42,6 +42,16 @@ def test_each_sample_lies_in_one_block_and_few_in_each(hill):
     assert len(parts) == 4
     assert held.sum(axis=1).max() <= 5000
     assert split(hill, cube, 10**6) == [blocks.Block.whole(cube)]
+
+
+def test_blocks_are_of_about_as_much_work(rng):
+    """Five times as many samples on the left as on the right, in about as many cells: the cut is in the middle, not among the many."""
+    x = np.concatenate([rng.uniform(-4, 0, 100_000), rng.uniform(0, 4, 20_000)])
+    xyz = np.stack([x, rng.uniform(-1, 1, len(x)), np.zeros(len(x))], axis=1)
+    samples = thin([cloud(xyz, np.tile([0.0, 0.0, 1.0], (len(x), 1)))], 10**6)
+    cube = cube_about(samples, 10_000, DEPTH)
+    first, second = split(samples, cube, len(samples.xyz) - 1)
+    assert {first.low[0], first.high[0]} & {second.low[0], second.high[0]} == {128}
 
 
 def test_thin_blocks_are_not_cut_further(hill):
