@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,9 +30,12 @@ def in_parts(function: Callable[[int, int], object], count: int, threads: int) -
     if threads <= 1:
         function(0, count)
         return
-    parts = [(count * n // threads, count * (n + 1) // threads) for n in range(threads)]
-    for _ in in_order(lambda part: function(*part), parts, threads):
-        pass
+    bounds = [count * n // threads for n in range(threads + 1)]
+    with ThreadPoolExecutor(threads - 1) as pool:  # the last part is for the thread that asks
+        waiting = [pool.submit(function, first, last) for first, last in pairwise(bounds[:-1])]
+        function(bounds[-2], count)
+        for part in waiting:
+            part.result()
 
 
 def both(one: Callable[[], T], other: Callable[[], R], threads: int) -> tuple[T, R]:

@@ -88,7 +88,7 @@ def thin(parts: Iterable[Points], max_points: int, threads: int = 1) -> Samples:
     given = usable = 0
     voxel = 0.0
     for part in parts:
-        rows = _rows(part)
+        rows = _rows(part, threads)
         given, usable = given + len(part.xyz), usable + len(rows)
         tables = [_binned(*tables, _binned(rows, voxel=voxel, threads=threads), voxel=voxel, threads=threads)] if voxel else [*tables, rows]
         while sum(map(len, tables)) > max_points:
@@ -152,36 +152,39 @@ def _split(tables: list[Table], rows: NDArray[np.bool_]) -> Iterator[tuple[Table
     return zip(tables, np.split(rows, np.cumsum([len(table) for table in tables])[:-1]), strict=True)
 
 
-def _rows(part: Points) -> Table:
+def _rows(part: Points, threads: int) -> Table:
     """The usable points of a part."""
-    table = np.empty((len(part.xyz), _COLUMNS), np.float32)
-    return table[: _fill(table, part.xyz, part.normal, part.rgb, part.confidence, part.sigma)]
+    table, usable = np.empty((len(part.xyz), _COLUMNS), np.float32), np.ones(len(part.xyz), np.bool_)
+    given = part.xyz, part.normal, part.rgb, part.confidence, part.sigma
+    in_parts(lambda first, last: _fill(table, usable, *given, first, last), len(table), _worth(threads, len(table)))
+    return table if usable.all() else table[usable]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fill(
     table: Table,
+    usable: NDArray[np.bool_],
     xyz: NDArray[np.float32],
     normal: NDArray[np.float32],
     rgb: NDArray[np.uint8],
     confidence: NDArray[np.float32],
     sigma: NDArray[np.float32],
-) -> int:
-    """Points with a finite place, normal and error into the table; how many they are."""
-    count = 0
-    for n in range(len(xyz)):
+    first: int,
+    last: int,
+) -> None:
+    """Points into the rows of the table from first to last; those without a finite place, normal and error are not ``usable``."""
+    for n in range(first, last):
         length = np.sqrt(normal[n, 0] ** 2 + normal[n, 1] ** 2 + normal[n, 2] ** 2)
         finite = np.isfinite(xyz[n, 0]) and np.isfinite(xyz[n, 1]) and np.isfinite(xyz[n, 2]) and np.isfinite(sigma[n])
         if not finite or not np.isfinite(length) or length <= 1e-6:
+            usable[n] = False
             continue
-        table[count, 0] = confidence[n] if confidence[n] > _MIN_CONFIDENCE else _MIN_CONFIDENCE
+        table[n, 0] = confidence[n] if confidence[n] > _MIN_CONFIDENCE else _MIN_CONFIDENCE
         for axis in range(3):
-            table[count, 1 + axis] = xyz[n, axis]
-            table[count, 4 + axis] = normal[n, axis] / length
-            table[count, 7 + axis] = rgb[n, axis]
-        table[count, 10] = max(sigma[n], np.float32(0))
-        count += 1
-    return count
+            table[n, 1 + axis] = xyz[n, axis]
+            table[n, 4 + axis] = normal[n, axis] / length
+            table[n, 7 + axis] = rgb[n, axis]
+        table[n, 10] = max(sigma[n], np.float32(0))
 
 
 def _places(tables: Sequence[Table], threads: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 import open3d as o3d
 from numpy.typing import NDArray
@@ -98,8 +99,9 @@ class Visibility:
         cosine = np.einsum("fc,fc->f", self._normals, to_camera) / np.maximum(distance, 1e-30)
         ahead = np.flatnonzero((cosine >= _MIN_COSINE) & np.isfinite(at[faces, 0]).all(axis=1))
         ahead = ahead[~self._hidden(self._centroids[ahead], self._clearance[ahead], photo.center)]
-        used = np.unique(faces[ahead])
         free = np.zeros(len(at), bool)
+        free[faces[ahead]] = True
+        used = np.flatnonzero(free)
         free[used] = ~self._hidden(self._mesh.vertices[used].astype(np.float64), self._vertex_clearance[used], photo.center)
         corners_free = free[faces[ahead]].sum(axis=1)
         seen = ahead[corners_free >= 2]
@@ -139,16 +141,37 @@ def find_candidates(mesh: TriMesh, photos: list[Photo], max_size_px: int, thread
 
 def _offer(sight: Sight, photo: Photo, max_size_px: int, usual_sharpness: float) -> Offer:
     glance = np.asarray(photo.size(_GLANCE_PX)) / photo.size(max_size_px)
-    places = np.einsum("sk,fkc->fsc", _SAMPLES, sight.corners) * glance
     usable = _unmasked(photo, sight.corners * glance)
     seen, corners = sight.faces[usable], sight.corners[usable]
     if not len(seen):
         return seen, np.zeros(0, np.float32), np.zeros((0, 3), np.float32)
-    rgb = sample(photo.glance(_GLANCE_PX), places[usable]).mean(axis=1)
+    rgb = np.empty((len(seen), 3), np.float32)
+    _mean_colours(photo.glance(_GLANCE_PX), corners * glance, rgb)
     sharpness = np.clip(photo.sharpness / usual_sharpness, *_SHARPNESS_RANGE) if photo.sharpness > 0 else 1.0
     quality = _area_px(corners) * _off_border(corners, photo.size(max_size_px)) * sharpness
     quality *= np.where(sight.whole[usable], 1.0, _CUT_OFF)
     return seen, np.maximum(quality, 1e-6).astype(np.float32), rgb
+
+
+@numba.njit(cache=True, nogil=True)
+def _mean_colours(image: NDArray[np.uint8], corners: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Into ``out`` (F, 3) the mean colours of faces with corners (F, 3, 2) in the image, each bilinear at some places, as ``sample``."""
+    height, width = image.shape[:2]
+    for f in range(len(corners)):
+        out[f] = 0
+        for s in range(len(_SAMPLES)):
+            x = y = -0.5
+            for k in range(3):
+                x += _SAMPLES[s, k] * corners[f, k, 0]
+                y += _SAMPLES[s, k] * corners[f, k, 1]
+            x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+            left, top = int(x), int(y)
+            right, below = min(left + 1, width - 1), min(top + 1, height - 1)
+            x, y = x - left, y - top
+            for c in range(3):
+                above = image[top, left, c] * (1 - x) + image[top, right, c] * x
+                under = image[below, left, c] * (1 - x) + image[below, right, c] * x
+                out[f, c] += (above * (1 - y) + under * y) / len(_SAMPLES)
 
 
 def sample(image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.float32]:
