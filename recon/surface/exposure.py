@@ -20,7 +20,7 @@ _HIGHLIGHTS, WHITE = 170.0, 252.0  # brightest channel from which a colour count
 _ROUNDS = 6
 _CAUCHY = 0.1  # scale of robust weights on log colour differences
 _RIDGE = 1e-3  # share of a typical photo's weight that holds its gain at 1
-_FACES = 40_000  # that gains are fitted to, at most
+_FACES, _FACES_A_PHOTO = 20_000, 100  # that gains are fitted to, at most: whichever is more
 _MIN_VIEWS = 3  # from two photos nobody can tell which is wrong
 _MIN_DEVIATION = 22.0  # grey levels, at least, by which an outlier differs from the median
 _DEVIATIONS = 4.0  # and so many times the usual difference at that face
@@ -38,7 +38,7 @@ def exposure_gains(candidates: Candidates, photos: int, threads: int = 1) -> NDA
     usable = (candidates.photo >= 0) & ((candidates.rgb > _RELIABLE[0]) & (candidates.rgb < _RELIABLE[1])).all(axis=2)
     usable &= usable.sum(axis=1, keepdims=True) >= 2
     several = np.flatnonzero(usable.any(axis=1))
-    several = several[:: len(several) // _FACES + 1]
+    several = several[:: len(several) // max(_FACES, _FACES_A_PHOTO * photos) + 1]
     usable, candidates = usable[several], candidates.of(several)
     face, slot = np.nonzero(usable)
     if not len(face):

@@ -31,7 +31,8 @@ def simplify(
 
 def _clean(vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Every edge in at most two faces, every vertex in one fan, no degenerate or doubled face, no unused vertex."""
-    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
+    a, b, c = faces.T
+    faces = faces[(a != b) & (b != c) & (c != a)]
     edges = Edges.of(faces)
     for stays in (_single, _two_an_edge):
         kept = stays(vertices, faces, edges)
