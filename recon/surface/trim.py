@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from recon.surface.mesh import components_within
 from recon.surface.poisson import Surface
 from recon.surface.support import support
 from recon.surface.thin import Samples
-from recon.threads import both
+from recon.threads import both, in_parts
 
 _ISLAND_SHARE = 0.005  # a piece smaller than this share of the surface is an island ...
 _SURE_ISLAND_SHARE = 0.001  # ... but for one as well measured as the rest: a figure in a niche hangs on nothing that is seen
@@ -50,18 +52,17 @@ def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) ->
     ``options.max_flat_hole`` times.
     """
     held, laid = both(lambda: support(surface, samples, threads), lambda: Laid.of(surface), threads)
-    supported: NDArray[np.bool_] = np.asarray(held.near[surface.faces].all(axis=1))
+    supported, worst = np.empty(len(surface.faces), np.bool_), np.empty(len(surface.faces))
+    in_parts(partial(_of_faces, surface.faces, held.near, held.uncertainty, supported, worst), len(worst), threads)
     lost = np.asarray(~supported)
     near_area = float(laid.areas[supported].sum())
     width, flat_width = (share * near_area**0.5 for share in (options.max_hole, options.max_flat_hole))
-    worst = held.uncertainty[surface.faces].max(axis=1)
-    typical = _typical(worst[supported], laid.areas[supported])
+    typical, holes = both(lambda: _typical(worst[supported], laid.areas[supported]), lambda: Holes.of(laid, lost), threads)
     if options.max_uncertainty:
         uncertain = np.asarray(worst > options.max_uncertainty * typical)
-        holes = Holes.of(laid, lost)
         # around a hole amid the surface lies the surface still: what is uncertain there is no rim
         lost = lost | _outskirts(laid, holes.faces(~holes.up_to(_AMID * near_area**0.5)), uncertain)
-    holes = Holes.of(laid, lost)
+        holes = Holes.of(laid, lost)
     closed = closable(laid, samples, holes, width, flat_width)
     filled = holes.faces(closed)
     keep = ~lost | filled
@@ -76,6 +77,23 @@ def trim(surface: Surface, samples: Samples, options: Mesh, threads: int = 1) ->
         float(laid.areas[large & filled].sum() / max(laid.areas[large].sum(), 1e-300)),
         islands,
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _of_faces(
+    faces: NDArray[np.int32],
+    near: NDArray[np.bool_],
+    uncertainty: NDArray[np.float64],
+    supported: NDArray[np.bool_],
+    worst: NDArray[np.float64],
+    first: int,
+    last: int,
+) -> None:
+    """Into ``supported`` and ``worst``: whether all corners of a face are near samples, and the most uncertain one's uncertainty."""
+    for f in range(first, last):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        supported[f] = near[i] and near[j] and near[k]
+        worst[f] = max(uncertainty[i], uncertainty[j], uncertainty[k])
 
 
 def without_islands(
