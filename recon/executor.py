@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _READY_AT_ONCE = 4
 """Workers that start with the pool, before there are shards for them: starting one takes most of a second."""
+_OF_MOST = ("cv2", "numba", "pycolmap")
+"""Libraries that most stages need."""
 _REPORT_IT = "A library crashed on this input. Please report it with the log; another preset may pass"
 _context = multiprocessing.get_context("spawn")  # forking a process that has threads (OpenMP, BLAS) can deadlock
 
@@ -56,6 +59,7 @@ class LocalExecutor:
         self.listener = listener
         self.log_file = log_file
         self._pool: ProcessPoolExecutor | None = None
+        self._libraries: tuple[str, ...] = ()
         self._told: Queue[tuple[str, int, float, str]] = _context.Queue()
         self._running: Any = _context.Value("i", 1, lock=False)
 
@@ -70,6 +74,7 @@ class LocalExecutor:
 
         Raises the first shard's ReconError; shards that were done by then are kept.
         """
+        self._libraries = (*_OF_MOST, *(library for stage in stages for library in stage.loads))
         return [stage.name for stage in stages if self._bring_up_to_date(run, stage)]
 
     def _bring_up_to_date(self, run: Run, stage: Stage) -> bool:
@@ -137,7 +142,7 @@ class LocalExecutor:
                 (self._told, self._running, os.getpid(), self.log_file, self.machine.cores),
             )
             for _ in range(min(self.machine.cores, _READY_AT_ONCE)):
-                self._pool.submit(_get_ready)
+                self._pool.submit(_get_ready, self._libraries)
         return self._pool
 
     def _stop(self) -> None:
@@ -233,18 +238,9 @@ def _die_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _get_ready() -> None:
-    """In a worker process: load what most stages need, beside the first shards."""
-
-    def load() -> None:
-        import cv2
-        import numba
-        import pycolmap
-        import scipy.spatial
-
-        log.debug("ready: %s", [module.__name__ for module in (cv2, numba, pycolmap, scipy.spatial)])
-
-    threading.Thread(target=load, daemon=True).start()
+def _get_ready(libraries: Sequence[str]) -> None:
+    """In a worker process: load them, beside the first shards."""
+    threading.Thread(target=lambda: list(map(importlib.import_module, libraries)), daemon=True).start()
 
 
 def _split(run: Run, name: str) -> None:

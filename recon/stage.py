@@ -84,6 +84,8 @@ class Stage:
     The executor runs no more at once than fit.
     """
     version: int = 1
+    loads: tuple[str, ...] = ()
+    """Libraries that take long to load: where the stage is to come, workers load them beside the first shards of others."""
 
     @property
     def sections(self) -> tuple[str, ...]:

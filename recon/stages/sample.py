@@ -24,4 +24,4 @@ def run(config: Config, inputs: Inputs, shard: Shard, out: Path, work: Work) -> 
     write_json(out / PARTS_FILE, {"samples": len(samples.xyz), "jobs": [dict(job) for job in jobs]})
 
 
-stage = Stage("sample", ("fuse",), run, reads=("mesh",), memory_mb=2500, version=4)
+stage = Stage("sample", ("fuse",), run, reads=("mesh",), memory_mb=2500, version=4, loads=("scipy.spatial",))

@@ -85,9 +85,9 @@ def _winners(web: _Web, alive: NDArray[np.int32], threads: int) -> NDArray[np.in
     prices = web.price[alive]
     if not np.isfinite(prices.min()):
         return None
-    some = prices[::_EACH]
+    some = np.sort(prices[::_EACH])
     some = some[np.isfinite(some)]
-    limit = max(prices.min(), np.partition(some, int(_CHEAP * len(some)))[int(_CHEAP * len(some))] if len(some) else np.float32(0))
+    limit = max(prices.min(), some[int(_CHEAP * len(some))]) if len(some) else prices.min()
     won = np.empty(len(alive), np.int64)
     in_parts(lambda first, last: _choose(web, alive, limit, won, first, last), len(alive), threads)
     return won[won >= 0]
@@ -259,9 +259,9 @@ def _choose(web: _Web, alive: NDArray[np.int32], limit: np.float32, won: NDArray
         b = faces[f, (k + 1) % 3]
         if faces[f, k] != a or cheapest[b] != edge:
             continue
-        if not _is_least(faces, start, degree, around, cheapest, price, a) or not _is_least(
-            faces, start, degree, around, cheapest, price, b
-        ):
+        if not _is_least(faces, start, degree, around, cheapest, price, a):
+            continue
+        if not _is_least(faces, start, degree, around, cheapest, price, b):
             continue
         if _can_go(web, a, b, ring, other):
             won[n] = edge
