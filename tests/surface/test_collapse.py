@@ -6,7 +6,7 @@ import pytest
 from painted import grid
 
 from recon.surface.collapse import collapse_edges
-from recon.surface.mesh import Edges, components, face_areas, face_vectors
+from recon.surface.mesh import Edges, components, face_areas, face_vectors, split_bowties
 from recon.surface.simplify import simplify
 
 Mesh = tuple[np.ndarray, np.ndarray]
@@ -137,3 +137,17 @@ def test_what_can_not_collapse_is_left_to_a_rougher_way():
     _, few = simplify(many[0], many[1].astype(np.int32), 100, 2)
     assert len(few) <= 100
     assert Edges.of(few).faces.max(initial=0) <= 2
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_the_tangle_it_ends_and_stays_manifold(seed: int):
+    """Random faces, cleaned: patches with all kinds of borders, some that no side can be told of, some with coincident vertices."""
+    rng = np.random.default_rng(seed)
+    vertices, faces = rng.normal(size=(rng.integers(4, 60), 3)), rng.integers(0, 1 << 20, (rng.integers(1, 200), 3))
+    mesh = simplify(np.round(vertices) if seed % 5 == 0 else vertices, (faces % len(vertices)).astype(np.int32), 10**6)
+    at, few = fewer(mesh, int(rng.integers(1, len(mesh[1]) + 1)), 3)
+    assert len(few) <= len(mesh[1])
+    assert Edges.of(few).faces.max(initial=0) <= 2
+    assert len(split_bowties(at, few)[0]) == len(at)
+    assert len(np.unique(np.sort(few, axis=1), axis=0)) == len(few)
+    assert np.isfinite(at).all()
