@@ -181,11 +181,10 @@ def _weigh(web: _Web, first: int, last: int) -> None:
             vx, vy, vz = _to(at, i, k)
             nx, ny, nz = _cross(ux, uy, uz, vx, vy, vz)
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
-            if length == 0:
-                continue
-            nx, ny, nz = nx / length, ny / length, nz / length
-            x, y, z = at[i, 0] + (ux + vx) / 3, at[i, 1] + (uy + vy) / 3, at[i, 2] + (uz + vz) / 3
-            _add_plane(quadric, v, nx, ny, nz, x, y, z, length / 2, _SPREAD * length / 2)
+            if length > 0:
+                nx, ny, nz = nx / length, ny / length, nz / length
+                x, y, z = at[i, 0] + (ux + vx) / 3, at[i, 1] + (uy + vy) / 3, at[i, 2] + (uz + vz) / 3
+                _add_plane(quadric, v, nx, ny, nz, x, y, z, length / 2, _SPREAD * length / 2)
             k = _corner(faces, f, v)
             for side in (k, (k + 2) % 3):
                 a, b = faces[f, side], faces[f, (side + 1) % 3]
@@ -194,7 +193,7 @@ def _weigh(web: _Web, first: int, last: int) -> None:
                 web.on_border[v] = True
                 ux, uy, uz = _to(at, a, b)
                 squared = ux * ux + uy * uy + uz * uz
-                if squared > 0:
+                if squared > 0 and length > 0:
                     vx, vy, vz = _cross(ux, uy, uz, nx, ny, nz)
                     long = np.sqrt(squared)
                     _add_plane(quadric, v, vx / long, vy / long, vz / long, at[a, 0], at[a, 1], at[a, 2], _BORDER_WEIGHT * squared, 0.0)
