@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from recon.surface.mesh import Edges, components, used_only
 from recon.surface.poisson import Cube, Surface, reconstruct
-from recon.surface.thin import Samples
+from recon.surface.thin import Samples, voxel_keys
 
 MOST_SAMPLES = 900_000
 """A block with more is cut in two. A small one costs as much as a large one for the cube around it: 2 s, 7 s for this many."""
@@ -82,11 +82,11 @@ def _middle_of_work(cells: NDArray[np.float64], axis: int) -> float:
     A reconstruction takes as long as cells of twice the finest edge hold samples, be they few or many (measured: on
     fountain-P11 blocks of as many samples, but an eighth more such cells, took an eighth longer).
     """
-    slices, *others = ((cells[:, a] / 2).astype(np.int64) for a in (axis, (axis + 1) % 3, (axis + 2) % 3))
-    spans = [int(other.max()) + 1 for other in others]
-    keys = np.sort((slices * spans[0] + others[0]) * spans[1] + others[1])
-    occupied = keys[np.append(True, keys[1:] != keys[:-1])]
-    return 2.0 * float(occupied[len(occupied) // 2] // (spans[0] * spans[1])) + 1
+    keys = voxel_keys(cells, 2.0)
+    order = np.argsort(keys)
+    a_cell = order[np.append(True, np.diff(keys[order]) > 0)]
+    slices = np.sort(np.floor(cells[a_cell, axis] / 2))
+    return 2.0 * float(slices[len(slices) // 2]) + 1
 
 
 def block_surface(samples: Samples, cube: Cube, block: Block) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

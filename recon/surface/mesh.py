@@ -193,16 +193,13 @@ def _note(table: NDArray[np.int32], count: NDArray[np.int8], of: NDArray[np.int6
 
 def components(pairs: NDArray[np.integer], count: int) -> NDArray[np.int32]:
     """(count,) number of the connected component of each node, given (P, 2) links; components are numbered by their first node."""
-    root = np.arange(count, dtype=np.int32)
-    _link(root, pairs)
-    number: NDArray[np.int32] = _numbered(root)[0]
-    return number
+    return components_within(pairs, np.zeros(count, np.int8))
 
 
 def components_within(pairs: NDArray[np.integer], group: NDArray[np.integer]) -> NDArray[np.int32]:
     """As ``components`` of (N,) nodes, by the links within a group alone; nodes of a group below 0 are linked to none."""
     root = np.arange(len(group), dtype=np.int32)
-    _link_within(root, pairs, group)
+    _link(root, pairs, group)
     number: NDArray[np.int32] = _numbered(root)[0]
     return number
 
@@ -217,16 +214,10 @@ def _root(root: NDArray[np.int32], node: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _link_within(root: NDArray[np.int32], pairs: NDArray[np.integer], group: NDArray[np.integer]) -> None:
+def _link(root: NDArray[np.int32], pairs: NDArray[np.integer], group: NDArray[np.integer]) -> None:
     for n in range(len(pairs)):
         if group[pairs[n, 0]] >= 0 and group[pairs[n, 0]] == group[pairs[n, 1]]:
             _join(root, pairs[n, 0], pairs[n, 1])
-
-
-@numba.njit(cache=True, nogil=True)
-def _link(root: NDArray[np.int32], pairs: NDArray[np.integer]) -> None:
-    for n in range(len(pairs)):
-        _join(root, pairs[n, 0], pairs[n, 1])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from painted import block_on_hills, grid, look_at, masked, mesh_of, paint, stations, take_photos
 
-from recon.surface.visibility import Candidates, Visibility, find_candidates, sample
+from recon.surface.visibility import _SAMPLES, Candidates, Visibility, _mean_colours, find_candidates, sample
 
 
 def quiet(fraction):
@@ -96,6 +96,19 @@ def test_sampling_is_exact_at_pixel_centres_and_linear_between():
     np.testing.assert_array_equal(sample(image, np.stack([x + 0.5, y + 0.5], axis=-1)), image)
     np.testing.assert_allclose(sample(image, np.array([[3.0, 2.5]]))[0], image[2, 2:4].mean(axis=0), atol=0.51)
     assert sample(image, np.zeros((0, 2))).shape == (0, 3)
+
+
+def test_mean_colours_are_those_of_samples_also_beyond_the_border(rng):
+    image = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    corners = rng.uniform(-6, 46, (200, 1, 2)) + rng.uniform(-4, 4, (200, 3, 2))
+    out = np.full((200, 3), np.nan, np.float32)
+    _mean_colours(image, corners, out)
+    expected = sample(image, np.einsum("sk,fkc->fsc", _SAMPLES, corners)).mean(axis=1)
+    np.testing.assert_allclose(out, expected, atol=2.5)  # the library's places are multiples of 1/32 pixel, its colours whole
+    assert np.abs(out - expected).mean() < 0.4
+    inside = np.array([[[3.5, 4.5]] * 3])
+    _mean_colours(image, inside, out[:1])
+    np.testing.assert_allclose(out[0], image[4, 3], atol=1e-4)
 
 
 def test_all_stations_see_the_middle(tmp_path):
